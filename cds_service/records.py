@@ -1,0 +1,339 @@
+"""What is read from the chart: one frozen record a resource, with only the elements we use.
+
+`chart.py` builds these from raw FHIR JSON; fact kinds and the imaging history read them.
+Every date is an interval or None. Nothing here knows a rule.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cds_service.fhir_dates import DateInterval
+from cds_service.findings import Strength
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A FHIR Coding after alias normalisation of its system; `display` is for text reading."""
+
+    system: str
+    code: str
+    display: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Concept:
+    """A CodeableConcept: its codings, its own text, and the value sets its codings are in."""
+
+    codings: tuple[Coding, ...] = ()
+    text: str = ""
+    sets: frozenset[str] = frozenset()
+    """Ids of all value sets that any coding is a member of."""
+
+    @property
+    def is_recognised(self) -> bool:
+        """A coding is known, so the text of this concept is not read (§2.5)."""
+        return bool(self.sets)
+
+    @property
+    def label(self) -> str:
+        """Words to show for it, raw: the text, else a display, else a code."""
+        if self.text:
+            return self.text
+        return next((c.display for c in self.codings if c.display), "") or next(
+            (c.code for c in self.codings if c.code), ""
+        )
+
+
+NO_CONCEPT = Concept()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What every record has: where it comes from, what it is about, free text beside it."""
+
+    ref: str
+    """`Type/id` without host or version; `Type/?` when the resource has no id."""
+    concept: Concept = NO_CONCEPT
+    notes: tuple[str, ...] = ()
+    """`note[].text` and the like, read only when the concept is not recognised."""
+
+
+class Currency(StrEnum):
+    """Whether a condition is going on today (§2.2)."""
+
+    CURRENT = "current"
+    PAST = "past"
+    CONTRADICTORY = "contradictory"
+    """Said to be active but abated: possible for support, unknown for alarms."""
+
+
+class Verification(StrEnum):
+    """Condition.verificationStatus, folded to what matters here."""
+
+    CONFIRMED = "confirmed"
+    """Confirmed, or not stated."""
+    UNCONFIRMED = "unconfirmed"
+    """Unconfirmed, provisional or differential: `possible` at most."""
+    REFUTED = "refuted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition(Record):
+    """A Condition that is not entered in error."""
+
+    verification: Verification = Verification.CONFIRMED
+    currency: Currency = Currency.CURRENT
+    currency_strength: Strength = Strength.STRONG
+    is_encounter_diagnosis: bool = False
+    onset: DateInterval | None = None
+    """From `onset[x]` only (dateTime, Period.start, Age with birth date)."""
+    recorded: DateInterval | None = None
+    """assertedDate, recordedDate, else encounter.period.start, as a day; bounds onset above."""
+    abated: DateInterval | None = None
+    body_sites: tuple[Concept, ...] = ()
+
+    @property
+    def began(self) -> DateInterval | None:
+        """Onset if given, else recorded (as a day): what windows of supportive facts use."""
+        return self.onset or self.recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """Observation.value[x] or a component's; all None when there is none."""
+
+    number: float | None = None
+    comparator: str = ""
+    """`<`, `<=`, `>=`, `>` or empty."""
+    unit: str = ""
+    """UCUM code if given, else the unit text, as sent."""
+    concept: Concept | None = None
+    text: str = ""
+    boolean: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationPart:
+    """A component of an Observation."""
+
+    concept: Concept
+    value: Value
+
+
+class Reading(StrEnum):
+    """What an Observation's result says, where it says it plainly."""
+
+    NORMAL = "normal"
+    """Negative, normal, absent, no, 5 of 5, intact; interpretation N or NEG."""
+    ABNORMAL = "abnormal"
+    """Positive, present, yes, decreased; interpretation A, H, L, HH, LL, POS …"""
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation(Record):
+    """An Observation that has a usable status."""
+
+    effective: DateInterval | None = None
+    value: Value = field(default_factory=Value)
+    parts: tuple[ObservationPart, ...] = ()
+    reading: Reading = Reading.UNCLEAR
+    has_value: bool = False
+    """False when there is a dataAbsentReason or no value at all: absent is not normal."""
+    reference_high: float | None = None
+    reference_low: float | None = None
+    categories: frozenset[str] = frozenset()
+    """Lower-case category codes: vital-signs, laboratory, exam, survey, imaging …"""
+    body_sites: tuple[Concept, ...] = ()
+
+
+class ProcedureState(StrEnum):
+    """Procedure.status as this service uses it."""
+
+    DONE = "done"
+    ONGOING = "ongoing"
+    PLANNED = "planned"
+    NOT_DONE = "not-done"
+    STOPPED = "stopped"
+    """Attempted: not a valid exam, not a completed operation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Procedure(Record):
+    """A Procedure that is not entered in error."""
+
+    state: ProcedureState = ProcedureState.DONE
+    performed: DateInterval | None = None
+    body_sites: tuple[Concept, ...] = ()
+    reasons: tuple[Concept, ...] = ()
+    reason_refs: tuple[str, ...] = ()
+    identifiers: frozenset[str] = frozenset()
+    based_on: frozenset[str] = frozenset()
+    reports: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceRequest(Record):
+    """An order in the chart (STU3 ProcedureRequest too): never one of this hook's drafts."""
+
+    status: str = ""
+    intent: str = ""
+    do_not_perform: bool = False
+    authored: DateInterval | None = None
+    occurrence: DateInterval | None = None
+    details: tuple[Concept, ...] = ()
+    body_sites: tuple[Concept, ...] = ()
+    reasons: tuple[Concept, ...] = ()
+    reason_refs: tuple[str, ...] = ()
+    identifiers: frozenset[str] = frozenset()
+    based_on: frozenset[str] = frozenset()
+    replaces: frozenset[str] = frozenset()
+    requisition: str = ""
+    categories: tuple[Concept, ...] = ()
+
+    @property
+    def is_firm(self) -> bool:
+        """An order rather than a plan, proposal or option (§2.2)."""
+        return self.intent in {
+            "order",
+            "original-order",
+            "reflex-order",
+            "filler-order",
+            "instance-order",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medication(Record):
+    """A MedicationRequest, -Statement, -Dispense or -Administration that may count."""
+
+    kind: str = "MedicationRequest"
+    status: str = ""
+    strength: Strength = Strength.STRONG
+    """`possible` for intended statements and proposals."""
+    not_taken: bool = False
+    start: DateInterval | None = None
+    end: DateInterval | None = None
+    """validityPeriod.end, else start + supply, else the bounds of the timing; else None."""
+    supply_days: int | None = None
+    """Days of one fill × (1 + repeats), if stated."""
+    route: str = ""
+    """Route words, lower case, for exclusions such as inhaled or topical."""
+    dosage_text: str = ""
+    reasons: tuple[Concept, ...] = ()
+    reason_refs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encounter(Record):
+    """An Encounter, where the client sends one: its reasons link an episode."""
+
+    reasons: tuple[Concept, ...] = ()
+    period: DateInterval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appointment(Record):
+    """A booked or proposed Appointment."""
+
+    status: str = ""
+    start: DateInterval | None = None
+    based_on: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allergy(Record):
+    """An AllergyIntolerance that is active or has no status."""
+
+    criticality: str = ""
+    severities: frozenset[str] = frozenset()
+    manifestations: tuple[Concept, ...] = ()
+    recorded: DateInterval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device(Record):
+    """A Device that is active or has no status; `notes` hold names and properties."""
+
+    recorded: DateInterval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagingStudy(Record):
+    """An ImagingStudy; `notes` hold its description and those of its series."""
+
+    status: str = ""
+    """`available`, `registered`, or empty."""
+    has_images: bool = False
+    modalities: tuple[Concept, ...] = ()
+    """Study level and series level together."""
+    body_sites: tuple[Concept, ...] = ()
+    procedures: tuple[Concept, ...] = ()
+    started: DateInterval | None = None
+    updated: DateInterval | None = None
+    """meta.lastUpdated: an upper bound at most."""
+    identifiers: frozenset[str] = frozenset()
+    accessions: frozenset[str] = frozenset()
+    study_uids: frozenset[str] = frozenset()
+    based_on: frozenset[str] = frozenset()
+    procedure_ref: str = ""
+    facility: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosticReport(Record):
+    """A DiagnosticReport; `notes` hold presented titles and narrative text."""
+
+    status: str = ""
+    categories: frozenset[str] = frozenset()
+    """Upper-case category codes, for example RAD, LP29684-5."""
+    effective: DateInterval | None = None
+    issued: DateInterval | None = None
+    updated: DateInterval | None = None
+    conclusion: str = ""
+    conclusion_codes: tuple[Concept, ...] = ()
+    url: str = ""
+    """Absolute https URL of the report, only where the EHR gave one."""
+    identifiers: frozenset[str] = frozenset()
+    accessions: frozenset[str] = frozenset()
+    imaging_studies: frozenset[str] = frozenset()
+    based_on: frozenset[str] = frozenset()
+    facility: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """The patient in context."""
+
+    ref: str
+    birth: DateInterval | None = None
+    sex: str = ""
+    """`female`, `male`, `other`, `unknown` or empty (Patient.gender)."""
+    is_deceased: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """Everything read of one patient, and which sources could not be read."""
+
+    patient: Patient | None = None
+    conditions: tuple[Condition, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    procedures: tuple[Procedure, ...] = ()
+    service_requests: tuple[ServiceRequest, ...] = ()
+    medications: tuple[Medication, ...] = ()
+    allergies: tuple[Allergy, ...] = ()
+    devices: tuple[Device, ...] = ()
+    imaging_studies: tuple[ImagingStudy, ...] = ()
+    diagnostic_reports: tuple[DiagnosticReport, ...] = ()
+    encounters: tuple[Encounter, ...] = ()
+    appointments: tuple[Appointment, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Resource type → reason (`503`, `not sent`, `incomplete`, `withheld`, `timeout` …)."""
+    foreign: int = 0
+    """Resources of another patient that were dropped: counted, never described."""
+
+    def condition(self, ref: str) -> Condition | None:
+        """Return the condition with that reference, for `reasonReference`."""
+        return next((c for c in self.conditions if c.ref == ref), None)
