@@ -1,1 +1,62 @@
 """The draft orders of the hook: which are a lumbar MRI, of which protocol, for what reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cds_service.findings import Strength
+from cds_service.records import Concept, Condition
+
+
+class ImagingProtocol(StrEnum):
+    """Contrast of the ordered MRI, or that it covers more than the lumbar region (§3)."""
+
+    WITHOUT = "without"
+    WITH = "with"
+    WITHOUT_AND_WITH = "without-and-with"
+    UNSPECIFIED = "unspecified"
+    MULTIREGION = "multiregion"
+
+
+class Priority(StrEnum):
+    """ServiceRequest.priority; absent means routine everywhere (§5, notes)."""
+
+    ROUTINE = "routine"
+    URGENT = "urgent"
+    ASAP = "asap"
+    STAT = "stat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One reasonCode, or one resolved reasonReference."""
+
+    concept: Concept
+    condition: Condition | None = None
+    """The referenced Condition, where it could be resolved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftOrder:
+    """A lumbar MRI order under consideration."""
+
+    ref: str
+    resource: Mapping[str, object]
+    """The draft exactly as the EHR sent it: suggestions copy it whole."""
+    protocol: ImagingProtocol
+    strength: Strength = Strength.STRONG
+    """`possible` when only text, or a generic code with a body site, says lumbar MRI."""
+    contrast_conflict: bool = False
+    """Two codings name different contrast (step O6)."""
+    contrast_only_by_code: bool = False
+    """Contrast-only by CPT or LOINC: strong enough for D1's warning."""
+    priority: Priority = Priority.ROUTINE
+    reasons: tuple[Reason, ...] = ()
+    words: tuple[str, ...] = ()
+    """The clinician's own words: always read, whatever codings stand beside them (§2.5)."""
+    indications: frozenset[str] = frozenset()
+    """Codes of our own indication system: answers from an accepted suggestion, dated today."""
+    requester_texts: tuple[str, ...] = ()
+    """Specialty words of the requester, where the EHR sends them."""
+    position: int = 0
+    """Place in the Bundle: of two drafts for one exam, the later is the duplicate."""

@@ -1,0 +1,81 @@
+"""Findings of every fact of a knowledge folder, for one patient and one order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+
+from cds_service.episodes import Episode
+from cds_service.fact_kinds import ReadingContext
+from cds_service.findings import Finding, Strength, any_of, false, true
+from cds_service.knowledge import FactDefinition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClinicalPicture:
+    """What is known of one patient today, as far as one order is concerned."""
+
+    facts: tuple[FactDefinition, ...]
+    findings: Mapping[str, Finding]
+    context: ReadingContext
+    today: date
+    episode: Episode
+    unreadable: Mapping[str, str]
+    """Resource type → reason."""
+
+    @classmethod
+    def of(cls, facts: tuple[FactDefinition, ...], context: ReadingContext) -> "ClinicalPicture":
+        """Read every fact in the order of the folder; each sees those before it."""
+        findings: dict[str, Finding] = {}
+        seen = replace(context, findings=findings)
+        for fact in facts:
+            findings[fact.id] = _finding(fact, seen)
+        return cls(
+            facts=facts,
+            findings=findings,
+            context=seen,
+            today=context.today,
+            episode=context.episode,
+            unreadable=context.chart.unreadable,
+        )
+
+    def assuming(self, fact_id: str, *, value: bool) -> Mapping[str, Finding]:
+        """Return the findings as they would be if a fact were known, dependants read again."""
+        assumed: dict[str, Finding] = dict(self.findings)
+        assumed[fact_id] = Finding(value=value, strength=Strength.STRONG)
+        changed = {fact_id}
+        context = replace(self.context, findings=assumed)
+        for fact in self.facts:
+            if fact.id == fact_id or changed.isdisjoint(depends_on(fact)):
+                continue
+            again = _finding(fact, context)
+            if again != self.findings[fact.id]:
+                assumed[fact.id] = again
+                changed.add(fact.id)
+        return assumed
+
+
+def depends_on(fact: FactDefinition) -> frozenset[str]:
+    """Ids of the facts that this one looks at."""
+    return frozenset[str]().union(*(reading.depends_on for reading in fact.readings))
+
+
+def _finding(fact: FactDefinition, context: ReadingContext) -> Finding:
+    """Combine an answer given in the order with what every reading says.
+
+    The newest word counts: an accepted suggestion is the clinician speaking today, so its
+    "no" is heard against older entries; but it never unsays what is strong and true.
+    """
+    read = any_of(reading.read(context) for reading in fact.readings)
+    answer = _answer(fact, context)
+    if answer.value is None or read.is_strong:
+        return read
+    return answer if answer.value is not read.value else any_of((read, answer))
+
+
+def _answer(fact: FactDefinition, context: ReadingContext) -> Finding:
+    """Read our own indication codes back from the order: possible, dated today (contract)."""
+    given = [fact.answers[code] for code in fact.answers if code in context.order.indications]
+    if not given:
+        return Finding(value=None)
+    said = true if any(given) else false
+    return said(strength=Strength.POSSIBLE)

@@ -1,0 +1,47 @@
+"""What every fact kind is given, and what it must offer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from cds_service.episodes import Episode
+from cds_service.findings import Finding
+from cds_service.orders import DraftOrder
+from cds_service.records import Chart
+from cds_service.terminology import Terminology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingContext:
+    """One patient, one order, one day; and the findings of the facts read so far."""
+
+    chart: Chart
+    order: DraftOrder
+    today: date
+    terminology: Terminology
+    episode: Episode
+    findings: Mapping[str, Finding]
+
+
+class FactKind(Protocol):
+    """A way of reading a fact. Implementations are frozen dataclasses of their parameters."""
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """Ids of earlier facts whose findings this reading looks at."""
+        ...
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Value sets that this reading looks in; the loader checks that they exist."""
+        ...
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """FHIR resource types it reads: what "could not be read" means for this fact."""
+        ...
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Return what the record and the order say."""
+        ...

@@ -1,0 +1,350 @@
+"""A knowledge folder in memory: thresholds, facts, tables, ratings, wording, references.
+
+Frozen types only; `knowledge_loader.py` builds them and refuses a folder that is not
+perfectly well formed. The vocabulary of tests is small and closed on purpose: if a rule
+wants a new operator, add a fact kind in Python instead (house style §2.1).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+from cds_service.fact_kinds import FactKind
+from cds_service.orders import ImagingProtocol
+from cds_service.value_sets import ValueSets
+
+
+class Rating(StrEnum):
+    """ACR category of the ordered protocol, or why there is none."""
+
+    USUALLY_APPROPRIATE = "usually-appropriate"
+    MAY_BE_APPROPRIATE = "may-be-appropriate"
+    USUALLY_NOT_APPROPRIATE = "usually-not-appropriate"
+    NOT_COVERED = "not-covered"
+    INSUFFICIENT_INFORMATION = "insufficient-information"
+
+
+class Indicator(StrEnum):
+    """CDS Hooks card indicator, in rising order."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class FactState(StrEnum):
+    """What a table may ask of a fact."""
+
+    TRUE = "true"
+    STRONG = "strong"
+    """True on strong evidence."""
+    FALSE = "false"
+    STRONG_FALSE = "strong_false"
+    """Stated absent on strong evidence; an alarm may rest on it."""
+    UNKNOWN = "unknown"
+    NOT_TRUE = "not_true"
+    NOT_STRONG = "not_strong"
+    """False, unknown, or true on possible evidence only."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactIs:
+    """A fact is in the given state."""
+
+    fact: str
+    state: FactState
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeIs:
+    """An attribute of the order or of the decision so far has one of the values.
+
+    Order: `protocol`, `priority`, `contrast_only_code` (`true`/`false`). Decision so far
+    (protocol table only): `row`, `variant`, `covered` (`true`/`false`).
+    """
+
+    attribute: str
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionIs:
+    """A site option has one of the values (`weak_cancer_flags: acr`)."""
+
+    option: str
+    values: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every member holds; with no member it always holds."""
+
+    members: "tuple[Test, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    """At least one member holds."""
+
+    members: "tuple[Test, ...]"
+
+
+Test: TypeAlias = FactIs | AttributeIs | OptionIs | All | Any
+ALWAYS = All(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """One number of §1, with its unit and where it comes from."""
+
+    key: str
+    value: int
+    unit: str
+    says: str
+    source: str
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A closed choice that a site may set (`confirm_cards`, `weak_cancer_flags` …)."""
+
+    key: str
+    value: str
+    choices: tuple[str, ...]
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactDefinition:
+    """One fact: a sentence, how it is read, and how a clinician may answer it."""
+
+    id: str
+    number: str
+    """F-number of the decision table."""
+    says: str
+    """The fact as a statement: "Cauda equina syndrome is suspected or known, recently"."""
+    label: str
+    """Short words for lists in cards: "cauda equina syndrome"."""
+    readings: tuple[FactKind, ...]
+    """Combined by `findings.any_of`: each reads the same fact from a different place."""
+    answers: Mapping[str, bool]
+    """Indication code → value it sets, strength possible, dated today."""
+    is_red_flag: bool = False
+    is_internal: bool = False
+    """A building block of other facts: never asked, never listed in `missing`."""
+    has_card_line: bool = True
+    """Whether its evidence is shown; false for facts that merely restate another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndicatorRule:
+    """The indicator of a row in the case that `when` holds; None shows no card."""
+
+    when: Test
+    indicator: Indicator | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRule:
+    """The ACR variant of a row in the case that `when` holds."""
+
+    when: Test
+    variant: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestionRule:
+    """One suggestion that a row offers, if `when` holds."""
+
+    kind: str
+    """`A1` … `A8` of the decision table §9."""
+    when: Test = ALWAYS
+    to: str = ""
+    """A2: a value set to order from; A3: the protocol to change to; A6: the priority."""
+    choices: tuple[str, ...] = ()
+    """A4: indication codes, at most four are offered."""
+    is_recommended: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One row of a decision table. Permanent id; the first row that holds wins."""
+
+    id: str
+    row: str
+    """Contract row (`E1` …); several rules may share one (`G3`, `G3-age`)."""
+    says: str
+    when: Test
+    ratings: Mapping[ImagingProtocol, Rating]
+    """By protocol; `unspecified` is rated as `without`. Empty in the protocol table."""
+    is_provisional: bool
+    variants: tuple[VariantRule, ...]
+    indicators: tuple[IndicatorRule, ...]
+    card: str
+    suggestions: tuple[SuggestionRule, ...]
+    sources: tuple[str, ...]
+    statements: tuple[str, ...]
+    """Statements of `sources/statements.csv` that this rule carries out (`S000-13`)."""
+    supporting_facts: tuple[str, ...]
+    """Facts whose evidence the card gives as the reason, in order."""
+    asks_first: tuple[str, ...] = ()
+    """Facts that come first in `missing` when they would change the row."""
+    is_against: bool = False
+    """Advises against the order now: softened by both brakes."""
+    alternatives: tuple[str, ...] = ()
+    """Procedures of `ratings.yaml` to list, in order; empty lists none."""
+    is_covered: bool = False
+    """Whether D1 (contrast-only) applies."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionTable:
+    """Ordered rules; the last of the appropriateness table always holds."""
+
+    id: str
+    says: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brake:
+    """Softens rows that advise against the order while `when` holds, and asks a question."""
+
+    id: str
+    says: str
+    when: Test
+    question: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Procedure:
+    """One line of the ACR rating table."""
+
+    id: str
+    label: str
+    radiation: str
+    """ACR relative radiation level, `O` or ☢ symbols."""
+    ratings: Mapping[int, Rating]
+    """By variant number."""
+    value_set: str = ""
+    """Where a replacement order's code comes from; empty if it is never suggested."""
+    confidence: Mapping[int, str]
+    """By variant: `high` or `medium` (by omission from the patient summary)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A cited source."""
+
+    id: str
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardLine:
+    """A paragraph of the detail, shown while `when` holds."""
+
+    text: str
+    when: Test = ALWAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardText:
+    """Wording of one card; placeholders in braces are filled by `cards.py`."""
+
+    id: str
+    summary: str
+    verdict: str
+    """One or two sentences that say what the guideline says; starts the detail."""
+    lines: tuple[CardLine, ...] = ()
+    """Further paragraphs of the detail: evidence, advice, caveats."""
+    asks: str = ""
+    """The question put to the clinician, where there is one."""
+    summary_softened: str = ""
+    """Summary under a brake, where the plain one would be too hard."""
+    summary_contrast_only: str = ""
+    """Summary when D1 stands beside the row and the row's own message must stay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """An indication code that A4 writes."""
+
+    code: str
+    display: str
+    label: str
+    """Text of the suggestion's button."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """Everything in `cards.yaml`."""
+
+    cards: Mapping[str, CardText]
+    choices: Mapping[str, Choice]
+    override_reasons: tuple[tuple[str, str], ...]
+    suggestion_labels: Mapping[str, str]
+    """By kind and target, with placeholders (`A3.without`: "Change to MRI without contrast")."""
+    phrases: Mapping[str, str]
+    """Section headings and fixed sentences of the detail."""
+    source_label: str
+    source_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDescription:
+    """One discovery entry."""
+
+    id: str
+    hook: str
+    title: str
+    description: str
+    usage_requirements: str
+    prefetch: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Who signed this folder, and what exactly."""
+
+    state: str
+    by: str = ""
+    on: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """A loaded knowledge folder."""
+
+    id: str
+    version: str
+    digest: str
+    """`sha256:` over all files of the folder but the approval, CHANGELOG and REVIEW pages."""
+    title: str
+    approval: Approval
+    services: tuple[ServiceDescription, ...]
+    required_sources: tuple[str, ...]
+    """Prefetch keys of which at least one must be had, else 412."""
+    prefetch_types: Mapping[str, str]
+    """Prefetch key → FHIR resource type it supplies."""
+    thresholds: Mapping[str, Threshold]
+    options: Mapping[str, Option]
+    value_sets: ValueSets
+    facts: tuple[FactDefinition, ...]
+    """In order: a fact may look only at facts before it."""
+    appropriateness: DecisionTable
+    protocol: DecisionTable
+    variants: Mapping[int, str]
+    """ACR variant number → its scope in words."""
+    brakes: tuple[Brake, ...]
+    procedures: tuple[Procedure, ...]
+    references: Mapping[str, Reference]
+    wording: Wording
+
+    def fact(self, fact_id: str) -> FactDefinition:
+        """Return the definition of a fact that the loader has checked to exist."""
+        return next(f for f in self.facts if f.id == fact_id)
