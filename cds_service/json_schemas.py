@@ -1,4 +1,4 @@
-"""The JSON Schemas of `schemas/` (draft 2020-12), compiled once, and what to say when one is not met.
+"""The JSON Schemas of `schemas/` (draft 2020-12), compiled once, and what to say of a breach.
 
 A problem names the place and what is expected there. It never repeats a value: requests hold
 patient data.

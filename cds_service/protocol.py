@@ -128,7 +128,7 @@ def drafts_in_question(request: HookRequest) -> tuple[DraftEntry, ...]:
     """
     drafts = request.draft_orders
     if request.selections:
-        names = frozenset(request.selections)
+        names = frozenset(request.selections) - {""}
         refs = frozenset(map(_local_reference, names))
         drafts = tuple(d for d in drafts if d.ref in refs or d.full_url in names) or drafts
     newest = {d.ref: d.position for d in drafts if not d.ref.endswith("/?")}
@@ -225,7 +225,7 @@ def _fhir_authorization(sent: Mapping[str, object]) -> FhirAuthorization | None:
 
 
 def _base_url(sent: str) -> str | None:
-    """Return an http(s) base URL; anything else cannot be called and counts as absent (R-FHIR-06)."""
+    """Return an http(s) base URL; anything else cannot be called: as if absent (R-FHIR-06)."""
     url = sent.strip().rstrip("/")
     return url if url.lower().startswith(("https://", "http://")) else None
 

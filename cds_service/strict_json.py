@@ -1,4 +1,4 @@
-"""JSON in and out (RFC 8259), stricter than most parsers: what two readers could read differently is refused.
+"""JSON in and out (RFC 8259): what two readers could read differently is refused.
 
 The rest of the service may rely on it: no NaN, no lone surrogates, no member name twice in one
 object, bounded nesting and array length. No message repeats anything out of the body.

@@ -78,7 +78,9 @@ _values = st.recursive(
 )
 
 
-@given(value=_values, separators=st.sampled_from([(",", ":"), (", ", " : ")]), ascii_only=st.booleans())
+@given(
+    value=_values, separators=st.sampled_from([(",", ":"), (", ", " : ")]), ascii_only=st.booleans()
+)
 def test_every_json_text_without_repetition_is_read_as_it_is(
     value: object, separators: tuple[str, str], *, ascii_only: bool
 ) -> None:

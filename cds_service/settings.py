@@ -1,0 +1,280 @@
+"""Settings of one process, read once from the environment (contract, "Settings").
+
+The only reader of the environment. A `CDS_` name that is not known stops start-up, so that a
+typing error never leaves a safety setting at its default.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cds_service.errors import SettingsError
+
+PREFIX = "CDS_"
+_T = TypeVar("_T")
+_D = TypeVar("_D")
+_E = TypeVar("_E", bound=StrEnum)
+_LATER = "Accepted and checked; used from a later version."
+
+
+class ClientAuth(StrEnum):
+    """Whether a CDS Client has to prove who it is."""
+
+    REQUIRED = "required"
+    OFF = "off"
+
+
+class Mode(StrEnum):
+    """What the service does with its decisions."""
+
+    LIVE = "live"
+    SILENT = "silent"
+    """Decide and record, but show no cards."""
+    OFF = "off"
+    """Kill switch: every call is answered at once, without cards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingDescription:
+    """One setting, as `--help` and the README list it."""
+
+    name: str
+    default: str
+    says: str
+
+
+DESCRIPTIONS = tuple(
+    SettingDescription(name=PREFIX + name, default=default, says=says)
+    for name, default, says in (
+        (
+            "PUBLIC_URL",
+            "none",
+            f"Base URL that clients use, for the `aud` of their tokens. {_LATER}",
+        ),
+        (
+            "CLIENT_AUTH",
+            "required",
+            "`required` or `off`. Tokens cannot be checked yet: `required` refuses all hook calls.",
+        ),
+        (
+            "SITE_FILE",
+            "none",
+            "YAML file of the site: its own order and exam codes. Read again on SIGHUP.",
+        ),
+        (
+            "FHIR_SERVERS",
+            "none",
+            "FHIR base URLs that may be read when a call names them; separated by blanks.",
+        ),
+        (
+            "HOOKS_PATH",
+            "bundled",
+            "Directories searched for knowledge folders, as in PATH; the first match counts.",
+        ),
+        ("REQUIRE_APPROVAL", "false", "`true` refuses knowledge that the site has not approved."),
+        (
+            "MODE",
+            "live",
+            "`live`, `silent` (decide and record, no cards) or `off` (answer at once, no cards).",
+        ),
+        (
+            "SWITCH_FILE",
+            "none",
+            "A file that holds `live`, `silent` or `off` and overrides CDS_MODE within a second.",
+        ),
+        ("DATABASE_URL", "none", f"SQLAlchemy URL of the decision store. {_LATER}"),
+        ("REDIS_URL", "none", f"Replay cache shared by several replicas. {_LATER}"),
+        (
+            "TIME_BUDGET_MS",
+            "1500",
+            "Milliseconds for one whole call, reading the FHIR server included; 100 to 30000.",
+        ),
+        ("MAX_BODY_BYTES", "10485760", "Larger bodies are refused with 413; 1024 to 268435456."),
+        (
+            "TIME_ZONE",
+            "UTC",
+            'Zone of the organisation, for example America/Chicago: decides what "today" is.',
+        ),
+        (
+            "CORS_ORIGINS",
+            "none",
+            "Browser origins that may call, such as https://ehr.example; separated by blanks.",
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked."""
+
+    public_url: str | None = None
+    client_auth: ClientAuth = ClientAuth.REQUIRED
+    site_file: Path | None = None
+    fhir_servers: tuple[str, ...] = ()
+    """Base URLs without a trailing slash."""
+    hooks_path: tuple[Path, ...] = ()
+    """Empty: the bundled folders only."""
+    require_approval: bool = False
+    mode: Mode = Mode.LIVE
+    switch_file: Path | None = None
+    database_url: str | None = field(default=None, repr=False)
+    """May hold a password, so it is never shown."""
+    redis_url: str | None = field(default=None, repr=False)
+    time_budget_ms: int = 1500
+    max_body_bytes: int = 10 * 1024 * 1024
+    time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    cors_origins: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Return the settings in `environ`; an empty value counts as not set.
+
+        Raises SettingsError that lists every problem, one a line.
+        """
+        reader = _Reader(environ)
+        settings = cls(
+            public_url=reader.read("PUBLIC_URL", _url, None),
+            client_auth=reader.read("CLIENT_AUTH", _choice(ClientAuth), ClientAuth.REQUIRED),
+            site_file=reader.read("SITE_FILE", _file, None),
+            fhir_servers=reader.read("FHIR_SERVERS", _several(_url), ()),
+            hooks_path=reader.read("HOOKS_PATH", _directories, ()),
+            require_approval=reader.read("REQUIRE_APPROVAL", _true_or_false, default=False),
+            mode=reader.read("MODE", _choice(Mode), Mode.LIVE),
+            switch_file=reader.read("SWITCH_FILE", Path, None),
+            database_url=reader.read("DATABASE_URL", _url_of_any_scheme, None),
+            redis_url=reader.read("REDIS_URL", _url_of_any_scheme, None),
+            time_budget_ms=reader.read("TIME_BUDGET_MS", _whole_number(100, 30_000), 1500),
+            max_body_bytes=reader.read(
+                "MAX_BODY_BYTES", _whole_number(1024, 256 * 1024 * 1024), 10 * 1024 * 1024
+            ),
+            time_zone=reader.read("TIME_ZONE", _zone, ZoneInfo("UTC")),
+            cors_origins=reader.read("CORS_ORIGINS", _several(_origin), ()),
+        )
+        reader.finish()
+        return settings
+
+
+class _Reader:
+    """Reads one setting after the other and keeps all problems for the end."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._values = {n: v.strip() for n, v in environ.items() if n.startswith(PREFIX)}
+        self._problems = [_unknown(n) for n in sorted(self._values) if n not in _KNOWN]
+
+    def read(self, name: str, parse: Callable[[str], _T], default: _D) -> _T | _D:
+        value = self._values.get(PREFIX + name, "")
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError as error:
+            self._problems.append(f"{PREFIX}{name}: {error}")
+            return default
+
+    def finish(self) -> None:
+        if self._problems:
+            raise SettingsError("\n".join(self._problems))
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, _KNOWN, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(_KNOWN))}"
+    return f"{name}: no such setting; {hint}"
+
+
+def _choice(choices: type[_E]) -> Callable[[str], _E]:
+    def parse(value: str) -> _E:
+        try:
+            return choices(value)
+        except ValueError:
+            msg = f"must be one of {', '.join(choices)}"
+            raise ValueError(msg) from None
+
+    return parse
+
+
+def _true_or_false(value: str) -> bool:
+    if value not in ("true", "false"):
+        msg = "must be true or false"
+        raise ValueError(msg)
+    return value == "true"
+
+
+def _whole_number(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not lowest <= int(value) <= highest:
+            msg = f"must be a whole number from {lowest} to {highest}"
+            raise ValueError(msg)
+        return int(value)
+
+    return parse
+
+
+def _several(parse_one: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(value: str) -> tuple[str, ...]:
+        return tuple(parse_one(one) for one in value.replace(",", " ").split())
+
+    return parse
+
+
+def _url(value: str) -> str:
+    """Return an http(s) URL without a trailing slash; messages never repeat it."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        msg = "must be an http or https URL with a host"
+        raise ValueError(msg)
+    if parts.username or parts.query or parts.fragment:
+        msg = "must be a URL without user name, query and fragment"
+        raise ValueError(msg)
+    return value.rstrip("/")
+
+
+def _origin(value: str) -> str:
+    """Return a browser origin: scheme, host and port. `*` would let any page ask."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or value != f"{parts.scheme}://{parts.netloc.lower()}":
+        msg = "must be origins such as https://ehr.example, in lower case and without a path"
+        raise ValueError(msg)
+    return value
+
+
+def _url_of_any_scheme(value: str) -> str:
+    if not urlsplit(value).scheme or ":" not in value:
+        msg = "must be a URL with a scheme"
+        raise ValueError(msg)
+    return value
+
+
+def _file(value: str) -> Path:
+    path = Path(value)
+    if not path.is_file():
+        msg = "is not a file that can be read"
+        raise ValueError(msg)
+    return path
+
+
+def _directories(value: str) -> tuple[Path, ...]:
+    paths = tuple(Path(one) for one in value.split(os.pathsep) if one)
+    missing = [str(p) for p in paths if not p.is_dir()]
+    if missing:
+        msg = f"is not a directory: {', '.join(missing)}"
+        raise ValueError(msg)
+    return paths
+
+
+def _zone(value: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        msg = "must be a time zone name such as America/Chicago"
+        raise ValueError(msg) from None
+
+
+_KNOWN = frozenset(d.name for d in DESCRIPTIONS)

@@ -1,0 +1,109 @@
+"""Settings: defaults of the contract, and every way in which an environment is refused."""
+
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from cds_service.errors import SettingsError
+from cds_service.settings import DESCRIPTIONS, ClientAuth, Mode, Settings
+
+
+def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
+    settings = Settings.from_environ({"PATH": "/bin", "CDS_PUBLIC_URL": " "})
+
+    assert Settings() == settings
+    assert ClientAuth.REQUIRED is settings.client_auth
+    assert Mode.LIVE is settings.mode
+    assert 1500 == settings.time_budget_ms
+    assert 10 * 1024 * 1024 == settings.max_body_bytes
+    assert ZoneInfo("UTC") == settings.time_zone
+    assert not settings.require_approval
+
+
+def test_every_setting_is_read(tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("orderCodes: {}\n")
+    environ = {
+        "CDS_PUBLIC_URL": "https://cds.example/lumbar/",
+        "CDS_CLIENT_AUTH": "off",
+        "CDS_SITE_FILE": str(site),
+        "CDS_FHIR_SERVERS": "https://a.example/fhir, http://127.0.0.1:8080/fhir/",
+        "CDS_HOOKS_PATH": str(tmp_path),
+        "CDS_REQUIRE_APPROVAL": "true",
+        "CDS_MODE": "silent",
+        "CDS_SWITCH_FILE": str(tmp_path / "switch"),
+        "CDS_DATABASE_URL": "postgresql://cds:secret@db/cds",
+        "CDS_REDIS_URL": "redis://cache",
+        "CDS_TIME_BUDGET_MS": "800",
+        "CDS_MAX_BODY_BYTES": "2048",
+        "CDS_TIME_ZONE": "America/Chicago",
+        "CDS_CORS_ORIGINS": "https://sandbox.example http://localhost:8080",
+    }
+
+    assert Settings(
+        public_url="https://cds.example/lumbar",
+        client_auth=ClientAuth.OFF,
+        site_file=site,
+        fhir_servers=("https://a.example/fhir", "http://127.0.0.1:8080/fhir"),
+        hooks_path=(tmp_path,),
+        require_approval=True,
+        mode=Mode.SILENT,
+        switch_file=tmp_path / "switch",
+        database_url="postgresql://cds:secret@db/cds",
+        redis_url="redis://cache",
+        time_budget_ms=800,
+        max_body_bytes=2048,
+        time_zone=ZoneInfo("America/Chicago"),
+        cors_origins=("https://sandbox.example", "http://localhost:8080"),
+    ) == Settings.from_environ(environ)
+    assert {d.name for d in DESCRIPTIONS} == set(environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("CDS_CLIENT_AUHT", "off", "did you mean CDS_CLIENT_AUTH?"),
+        ("CDS_XYZZY", "1", "no such setting; known: "),
+        ("CDS_CLIENT_AUTH", "none", "one of required, off"),
+        ("CDS_MODE", "LIVE", "one of live, silent, off"),
+        ("CDS_REQUIRE_APPROVAL", "yes", "true or false"),
+        ("CDS_TIME_BUDGET_MS", "99", "from 100 to 30000"),
+        ("CDS_TIME_BUDGET_MS", "1.5", "whole number"),
+        ("CDS_TIME_BUDGET_MS", "²", "whole number"),
+        ("CDS_MAX_BODY_BYTES", "10MB", "whole number"),
+        ("CDS_TIME_ZONE", "Chicago", "time zone name"),
+        ("CDS_TIME_ZONE", "../etc/passwd", "time zone name"),
+        ("CDS_PUBLIC_URL", "cds.example", "http or https URL"),
+        ("CDS_PUBLIC_URL", "https://me:pw@cds.example", "without user name"),
+        ("CDS_FHIR_SERVERS", "https://a.example/fhir file:///etc", "http or https URL"),
+        ("CDS_CORS_ORIGINS", "*", "origins such as"),
+        ("CDS_CORS_ORIGINS", "https://ehr.example/", "without a path"),
+        ("CDS_DATABASE_URL", "cds.db", "URL with a scheme"),
+        ("CDS_SITE_FILE", "no/such/file.yaml", "not a file"),
+        ("CDS_HOOKS_PATH", "no/such/folder", "not a directory: no/such/folder"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_start_up(name: str, value: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name}: ") as caught:
+        Settings.from_environ({name: value})
+
+    assert says in str(caught.value)
+
+
+def test_all_problems_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environ({"CDS_MODE": "on", "CDS_NOPE": "1", "CDS_TIME_ZONE": "Mars"})
+
+    assert ["CDS_NOPE", "CDS_MODE", "CDS_TIME_ZONE"] == [
+        line.partition(":")[0] for line in str(caught.value).splitlines()
+    ]
+
+
+def test_passwords_in_urls_are_never_shown() -> None:
+    environ = {
+        "CDS_DATABASE_URL": "postgresql://cds:secret@db/cds",
+        "CDS_REDIS_URL": "redis://:secret@cache",
+    }
+
+    assert "secret" not in repr(Settings.from_environ(environ))

@@ -1,0 +1,125 @@
+"""The site file: both forms of the code maps, the profile, and errors with file, line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from cds_service.errors import SettingsError
+from cds_service.orders import ImagingProtocol
+from cds_service.site_file import (
+    NO_SITE_FILE,
+    ClientProfile,
+    load_site_file,
+    parse_site_file,
+)
+
+EAP = "urn:oid:1.2.840.114350.1.13.999.2.7.2.696580"
+
+
+def test_without_a_site_file_nothing_is_mapped() -> None:
+    assert NO_SITE_FILE is load_site_file(None)
+    assert NO_SITE_FILE == parse_site_file("", name="site.yaml")
+
+
+def test_codes_and_titles_map_to_protocols_in_either_form(tmp_path: Path) -> None:
+    mapping = f"""
+orderCodes:
+  "{EAP}|0039401": without
+  MRI L-Spine W WO Contrast: without-and-with
+  MRI Thoracic Spine: none
+"""
+    listed = f"""
+orderCodes:
+  - {{system: "{EAP}", code: 0039401, protocol: without}}
+  - title: mri l-spine w wo contrast
+    protocol: without-and-with
+  - title: MRI Thoracic Spine
+    protocol: none
+"""
+    path = tmp_path / "site.yaml"
+    path.write_text(mapping, "utf-8")
+
+    site = load_site_file(path)
+
+    assert ImagingProtocol.WITHOUT is site.order_codes.by_code[EAP, "0039401"]
+    assert {
+        "mri l-spine w wo contrast": ImagingProtocol.WITHOUT_AND_WITH,
+        "mri thoracic spine": None,
+    } == site.order_codes.by_title
+    assert site == parse_site_file(listed, name="site.yaml")
+
+
+def test_exam_codes_are_kept_apart_from_order_codes() -> None:
+    site = parse_site_file("examCodes: {MR LUMBAR: with}", name="site.yaml")
+
+    assert {"mr lumbar": ImagingProtocol.WITH} == site.exam_codes.by_title
+    assert {} == site.order_codes.by_title
+
+
+@pytest.mark.parametrize(
+    ("text", "profile"),
+    [
+        ("profile: epic", ClientProfile.EPIC),
+        ("clients: [{issuer: 'https://ehr.example', profile: text-only}]", ClientProfile.TEXT_ONLY),
+        ("clients: [{issuer: a, profile: epic}, {issuer: b}]", ClientProfile.STANDARD),
+        ("clients: [{issuer: a}]", ClientProfile.STANDARD),
+    ],
+)
+def test_the_profile_is_that_of_the_file_or_of_its_only_client(
+    text: str, profile: ClientProfile
+) -> None:
+    assert profile is parse_site_file(text, name="site.yaml").profile
+
+
+def test_keys_of_later_versions_are_accepted_and_checked() -> None:
+    text = """
+clients:
+  - issuer: https://ehr.example
+    subject: lumbar
+    audiences: [https://cds.example/cds-services/lumbar-mri-order-select]
+    jku: https://ehr.example/jwks.json
+    tenants: [main]
+    fhirServers: [https://ehr.example/fhir/R4]
+leaveOut: {specialties: [Spine surgery], departments: [ED]}
+suggestions: {kinds: [A4, A6], preferenceListCodes: {A2: "12345"}}
+"""
+
+    assert NO_SITE_FILE == parse_site_file(text, name="site.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("\nordercodes: {}\n", "site.yaml:2: "),
+        ("orderCode: {a: without}", "unknown keys: orderCode; known: profile, orderCodes"),
+        ("orderCodes:\n  a: without\n  b: contrast\n", "site.yaml:3: orderCodes.b must be without"),
+        (
+            "orderCodes:\n  a: without\n  a: with\n",
+            "site.yaml:3: orderCodes.a: this key stands twice",
+        ),
+        ("orderCodes:\n  A: without\n  a: with\n", "site.yaml:3: "),
+        ("orderCodes: [{system: s, protocol: without}]", "orderCodes[0] must be a code with its"),
+        ("orderCodes: [{protocol: without}]", "orderCodes[0] must be a code with its system"),
+        ("orderCodes: 7", "orderCodes must be an object or an array"),
+        ("profile: cerner", "profile must be standard or epic or text-only"),
+        ("clients: [{jku: ftp://x}]", "clients[0].issuer is missing"),
+        ("clients: [{issuer: a, jku: ftp://x}]", "clients[0].jku must be an http or https URL"),
+        ("- a", "must be an object"),
+        ("a: &b 1", "anchor"),
+        ("a: [", "not YAML"),
+        ("orderCodes:\n", "no value"),
+    ],
+)
+def test_a_faulty_site_file_is_refused_with_line_and_key(text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_site_file(text, name="site.yaml")
+
+    assert says in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_bytes(b"\xff\xfe")
+
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_site_file(path)
