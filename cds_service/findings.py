@@ -8,8 +8,11 @@ order (decision table §0, asymmetry).
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeAlias
 
 from cds_service.fhir_dates import DateInterval
+
+Truth: TypeAlias = bool | None
 
 
 class Strength(StrEnum):

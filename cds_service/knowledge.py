@@ -6,12 +6,15 @@ wants a new operator, add a fact kind in Python instead (house style §2.1).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import TypeAlias
 
+from cds_service.episodes import EpisodeDefinition
 from cds_service.fact_kinds import FactKind
-from cds_service.orders import ImagingProtocol
+from cds_service.orders import ImagingProtocol, OrderDefinition
+from cds_service.records import Coding
 from cds_service.value_sets import ValueSets
 
 
@@ -267,6 +270,10 @@ class CardText:
     """Summary under a brake, where the plain one would be too hard."""
     summary_contrast_only: str = ""
     """Summary when D1 stands beside the row and the row's own message must stay."""
+    statements: tuple[str, ...] = ()
+    """Statements of `sources/statements.csv` that this wording uses (`S002-07`)."""
+    summary_when: tuple[CardLine, ...] = ()
+    """Summaries for special cases, tried before `summary`; the first that holds is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,6 +299,9 @@ class Wording:
     """Section headings and fixed sentences of the detail."""
     source_label: str
     source_url: str
+    suggested_codes: Mapping[str, tuple[Coding, ...]] = field(default_factory=dict)
+    """By value set id, `referral` or `referral-reason`: the one code of each system that a
+    suggestion may write. A value set alone would also offer, say, CT with contrast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +327,79 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One clinical statement of the seed documents, and why it is not used where it is not."""
+
+    id: str
+    kind: str
+    """`C` computable, `W` wording or evidence, `X` out of scope."""
+    says: str
+    goes_to: str
+    """Where the inventory sends it: rows, facts, conflicts."""
+    note: str = ""
+    """Why no rule and no card carries it, or what part of it is carried elsewhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueSetNote:
+    """What a reviewer needs to know of one value set."""
+
+    id: str
+    title: str
+    codes: int
+    """Codes and code filters."""
+    patterns: int
+    """Text patterns, exclusions not counted."""
+    includes: tuple[str, ...]
+    """Value sets taken in whole."""
+    confidence: Mapping[str, int]
+    """Confidence letter → number of codes (PROVENANCE.csv)."""
+    use: str
+    """Why it is kept although nothing reads it yet; empty where something does."""
+
+
+class CaseValue(StrEnum):
+    """What a case says of a fact; every fact that it does not name is unknown."""
+
+    TRUE = "true"
+    POSSIBLE = "possible"
+    FALSE = "false"
+    POSSIBLE_FALSE = "possible_false"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What the tables must answer to a case."""
+
+    rule: str
+    rating: Rating
+    indicator: Indicator | None
+    variant: int | None = None
+    is_provisional: bool = False
+    protocol_rule: str = ""
+    """Id of the protocol rule; empty if none holds."""
+    brakes: tuple[str, ...] = ()
+    missing_first: tuple[str, ...] = ()
+    """The first facts asked for; empty is not checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A situation in words and facts, and the answer that the committee wants."""
+
+    id: str
+    says: str
+    today: date
+    order: Mapping[str, str]
+    """Attributes of the order that differ from a plain routine MRI without contrast."""
+    facts: Mapping[str, CaseValue]
+    options: Mapping[str, str]
+    unreadable: tuple[str, ...]
+    """FHIR types that could not be read."""
+    expect: Expectation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
     """A loaded knowledge folder."""
 
@@ -334,6 +417,8 @@ class Knowledge:
     thresholds: Mapping[str, Threshold]
     options: Mapping[str, Option]
     value_sets: ValueSets
+    order: OrderDefinition
+    episode: EpisodeDefinition
     facts: tuple[FactDefinition, ...]
     """In order: a fact may look only at facts before it."""
     appropriateness: DecisionTable
@@ -344,6 +429,10 @@ class Knowledge:
     procedures: tuple[Procedure, ...]
     references: Mapping[str, Reference]
     wording: Wording
+    owner: str = ""
+    statements: tuple[Statement, ...] = ()
+    value_set_notes: tuple[ValueSetNote, ...] = ()
+    cases: tuple[Case, ...] = ()
 
     def fact(self, fact_id: str) -> FactDefinition:
         """Return the definition of a fact that the loader has checked to exist."""

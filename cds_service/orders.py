@@ -28,6 +28,30 @@ class Priority(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDefinition:
+    """Which value sets make an order one of this topic (`facts.yaml`, `order:`)."""
+
+    without_and_with_set: str
+    without_set: str
+    with_set: str
+    unspecified_set: str
+    multiregion_set: str
+    body_site_set: str
+    modality_set: str
+    generic_codes: tuple[str, ...] = ()
+    """Members of the multi-region set that name no region: ours only with a body site."""
+
+    @property
+    def contrast_sets(self) -> tuple[tuple[str, ImagingProtocol], ...]:
+        """Sets that name the contrast, in the order in which they are tried (§3)."""
+        return (
+            (self.without_and_with_set, ImagingProtocol.WITHOUT_AND_WITH),
+            (self.without_set, ImagingProtocol.WITHOUT),
+            (self.with_set, ImagingProtocol.WITH),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
     """One reasonCode, or one resolved reasonReference."""
 

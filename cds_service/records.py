@@ -85,6 +85,8 @@ class Condition(Record):
     verification: Verification = Verification.CONFIRMED
     currency: Currency = Currency.CURRENT
     currency_strength: Strength = Strength.STRONG
+    clinical_status: str = ""
+    """As sent: active, recurrence, relapse, inactive, remission, resolved, or empty."""
     is_encounter_diagnosis: bool = False
     onset: DateInterval | None = None
     """From `onset[x]` only (dateTime, Period.start, Age with birth date)."""
@@ -164,6 +166,8 @@ class Procedure(Record):
     """A Procedure that is not entered in error."""
 
     state: ProcedureState = ProcedureState.DONE
+    strength: Strength = Strength.STRONG
+    """`possible` where the status is missing."""
     performed: DateInterval | None = None
     body_sites: tuple[Concept, ...] = ()
     reasons: tuple[Concept, ...] = ()
@@ -279,11 +283,14 @@ class ImagingStudy(Record):
     based_on: frozenset[str] = frozenset()
     procedure_ref: str = ""
     facility: str = ""
+    """Who performed it, in words."""
+    facility_refs: frozenset[str] = frozenset()
+    """`Organization/id` of who performed it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosticReport(Record):
-    """A DiagnosticReport; `notes` hold presented titles and narrative text."""
+    """A DiagnosticReport; `notes` hold presented titles and the names of its orders."""
 
     status: str = ""
     categories: frozenset[str] = frozenset()
@@ -300,6 +307,11 @@ class DiagnosticReport(Record):
     imaging_studies: frozenset[str] = frozenset()
     based_on: frozenset[str] = frozenset()
     facility: str = ""
+    """Who performed it, in words."""
+    facility_refs: frozenset[str] = frozenset()
+    """`Organization/id` of who performed it."""
+    narrative: str = ""
+    """Plain words of `text.div`; they may speak of other exams, so they are read last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +323,8 @@ class Patient:
     sex: str = ""
     """`female`, `male`, `other`, `unknown` or empty (Patient.gender)."""
     is_deceased: bool = False
+    organization: str = ""
+    """`managingOrganization`, as `Organization/id`: an exam of another one is from outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

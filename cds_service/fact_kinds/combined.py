@@ -1,0 +1,129 @@
+"""Facts made of other facts, and of what the episode says."""
+
+from dataclasses import dataclass
+
+from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.findings import Finding, Strength, all_of, any_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyFact:
+    """One of the named facts is true; never false by itself."""
+
+    facts: tuple[str, ...]
+    only_if_unknown: str = ""
+    """Speak only while this fact is unknown (dynamic red flags and F10)."""
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The named facts."""
+        return frozenset((*self.facts, self.only_if_unknown)) - {""}
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Return the first true one, with the evidence of all that are true."""
+        if self.only_if_unknown and context.findings[self.only_if_unknown].value is not None:
+            return Finding(value=None)
+        return any_of(
+            context.findings[fact] for fact in self.facts if context.findings[fact].is_true
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllFacts:
+    """All of the named facts are true."""
+
+    facts: tuple[str, ...]
+    only_possible: bool = False
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The named facts."""
+        return frozenset(self.facts)
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Return true if all are, with the weakest strength; otherwise nothing is said."""
+        together = all_of(context.findings[fact] for fact in self.facts)
+        if not together.is_true:
+            return Finding(value=None)
+        if self.only_possible:
+            return Finding(
+                value=True, strength=Strength.POSSIBLE, evidence=together.evidence
+            )
+        return together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeShorterThan:
+    """The current episode of pain has lasted less than `days` days (F12)."""
+
+    days: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Those of the episode definition."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Condition; Encounter helps where it is sent."""
+        return frozenset({"Condition"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Ask the episode."""
+        return context.episode.is_shorter_than(self.days)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeAtLeast:
+    """The current episode of pain has lasted at least `days` days."""
+
+    days: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Those of the episode definition."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Condition; Encounter helps where it is sent."""
+        return frozenset({"Condition"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Ask the episode the other way round."""
+        shorter = context.episode.is_shorter_than(self.days)
+        if shorter.value is None:
+            return shorter
+        return Finding(
+            value=not shorter.value, strength=shorter.strength, evidence=shorter.evidence
+        )

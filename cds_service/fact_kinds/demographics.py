@@ -1,0 +1,180 @@
+"""Facts about age and pregnancy."""
+
+from dataclasses import dataclass
+
+from cds_service.fact_kinds.evidence import observation_evidence
+from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fhir_dates import completed_years, within_days
+from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.records import Observation, Reading
+
+_PREGNANT = "77386006"
+_NOT_PREGNANT = "60001007"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeAtLeast:
+    """The patient has completed at least `years` years; partial birth dates are intervals."""
+
+    years: int
+    below: bool = False
+    """Ask the opposite: younger than `years`."""
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Patient."""
+        return frozenset({"Patient"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Compare completed years; unknown where the birth date leaves both open."""
+        ages = _ages(context)
+        if ages is None:
+            return Finding(value=None)
+        if ages[0] >= self.years:
+            value = not self.below
+        elif ages[1] < self.years:
+            value = self.below
+        else:
+            return Finding(value=None, evidence=(_age_evidence(context, ages),))
+        return Finding(
+            value=value, strength=Strength.STRONG, evidence=(_age_evidence(context, ages),)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeKnown:
+    """The age is known well enough to tell a child from an adult (F05)."""
+
+    years: int
+    """Age from which the criteria apply."""
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Patient."""
+        return frozenset({"Patient"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """True if every possible age is on one side of the limit; never false."""
+        ages = _ages(context)
+        if ages is None or ages[0] < self.years <= ages[1]:
+            return Finding(value=None)
+        return Finding(
+            value=True, strength=Strength.STRONG, evidence=(_age_evidence(context, ages),)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PregnancyObserved:
+    """A pregnancy status or test says pregnant, or says not (F80)."""
+
+    value_set: str
+    status_within: int
+    positive_within: int
+    negative_within: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of pregnancy observations."""
+        return frozenset({self.value_set})
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Judge each observation by its own window."""
+        return any_of(
+            self._judge(observation, context)
+            for observation in context.chart.observations
+            if self.value_set in observation.concept.sets and observation.has_value
+        )
+
+    def _judge(self, observation: Observation, context: ReadingContext) -> Finding:
+        def is_within(days: int) -> bool:
+            return within_days(observation.effective, context.today, days) is True
+
+        concept = observation.value.concept
+        codes = {c.code for c in concept.codings} if concept else set()
+        evidence = observation_evidence(observation)
+        if _PREGNANT in codes and is_within(self.status_within):
+            return true(evidence, strength=Strength.STRONG, when=observation.effective)
+        if _NOT_PREGNANT in codes and is_within(self.status_within):
+            return false(evidence)
+        if observation.reading is Reading.ABNORMAL and is_within(self.positive_within):
+            return true(evidence, strength=Strength.STRONG, when=observation.effective)
+        if observation.reading is Reading.NORMAL and is_within(self.negative_within):
+            return false(evidence)
+        return Finding(value=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CannotBePregnant:
+    """Male, or older than `older_than` years: stated as "no", never as "yes"."""
+
+    older_than: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Patient."""
+        return frozenset({"Patient"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Return false where pregnancy is impossible."""
+        patient = context.chart.patient
+        ages = _ages(context)
+        if (patient is not None and patient.sex == "male") or (
+            ages is not None and ages[0] > self.older_than
+        ):
+            return Finding(value=False, strength=Strength.STRONG)
+        return Finding(value=None)
+
+
+def _ages(context: ReadingContext) -> tuple[int, int] | None:
+    patient = context.chart.patient
+    if patient is None or patient.birth is None:
+        return None
+    return completed_years(patient.birth, context.today)
+
+
+def _age_evidence(context: ReadingContext, ages: tuple[int, int]) -> Evidence:
+    least, most = ages
+    words = f"Age {least}" if least == most else f"Age {least} or {most}"
+    patient = context.chart.patient
+    refs = (patient.ref,) if patient is not None else ()
+    return Evidence(text=f"{words} (from the birth date)", resources=refs)

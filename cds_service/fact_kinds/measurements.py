@@ -1,0 +1,351 @@
+"""Facts read from Observations: numbers against a limit, and findings said to be there or not."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from cds_service.fact_kinds.conditions import has_code
+from cds_service.fact_kinds.evidence import observation_evidence, value_words
+from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fhir import convert
+from cds_service.fhir_dates import DateInterval, within_days
+from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.records import Observation, Reading
+from cds_service.text_reading import TextState
+
+_MARKER = re.compile(r"^(\S+) (>=|>) (\d+(?:\.\d+)?) (\S+)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A measured number reaches a limit within a window.
+
+    True by `at_least` or `at_most`; false by `below`, `above` or `not_above`. The newest
+    value decides, or any value where `any_value` is set (a fever once is a fever).
+    """
+
+    value_set: str
+    unit: str
+    within: int
+    only_codes: tuple[str, ...] = ()
+    at_least: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    above: float | None = None
+    not_above: float | None = None
+    false_within: int | None = None
+    """Window of the "no", where it differs."""
+    any_value: bool = False
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of codes of the measurement."""
+        return frozenset({self.value_set})
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Compare in `unit`; a number without a unit is not guessed at (quirk 53)."""
+        values = _newest_first(
+            (observation, number)
+            for observation in context.chart.observations
+            if self.value_set in observation.concept.sets
+            and (not self.only_codes or has_code(observation.concept, self.only_codes))
+            and (number := _number_in(observation, self.unit)) is not None
+            and within_days(observation.effective, context.today, self._widest) is True
+        )
+        findings = [self._judge(observation, number, context) for observation, number in values]
+        return any_of(findings) if self.any_value else next(iter(findings), Finding(value=None))
+
+    @property
+    def _widest(self) -> int:
+        return max(self.within, self.false_within or 0)
+
+    def _judge(self, observation: Observation, number: float, context: ReadingContext) -> Finding:
+        comparator = observation.value.comparator
+        inside = within_days(observation.effective, context.today, self.within) is True
+        evidence = observation_evidence(observation)
+        reached = (
+            self.at_least is not None and number >= self.at_least and "<" not in comparator
+        ) or (self.at_most is not None and number <= self.at_most and ">" not in comparator)
+        if reached and inside:
+            return true(evidence, strength=Strength.STRONG, when=observation.effective)
+        missed = (
+            (self.below is not None and number < self.below and ">" not in comparator)
+            or (self.above is not None and number > self.above and "<" not in comparator)
+            or (self.not_above is not None and number <= self.not_above and ">" not in comparator)
+        )
+        days = self.false_within or self.within
+        if missed and within_days(observation.effective, context.today, days) is True:
+            return false(evidence)
+        return Finding(value=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """One laboratory limit: `1988-5 >= 10 mg/L`."""
+
+    code: str
+    is_strict: bool
+    limit: float
+    unit: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Marker":
+        """Read `code >= number unit`; raise ValueError with the expected form."""
+        found = _MARKER.match(text)
+        if found is None:
+            message = f"{text!r} is not of the form `1988-5 >= 10 mg/L`"
+            raise ValueError(message)
+        code, sign, limit, unit = found.groups()
+        return cls(code, sign == ">", float(limit), unit)
+
+    def is_reached(self, number: float) -> bool:
+        """Is the number over the limit?"""
+        return number > self.limit if self.is_strict else number >= self.limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbnormalMarkers:
+    """A laboratory marker is over its limit or above its own reference range (F39).
+
+    False only if all of `normal_codes` have a normal value in the window.
+    """
+
+    value_set: str
+    markers: tuple[Marker, ...]
+    normal_codes: tuple[str, ...]
+    within: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of markers."""
+        return frozenset({self.value_set})
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Judge every marker in the window; one abnormal is enough."""
+        normal: dict[str, Evidence] = {}
+        abnormal = []
+        for observation in context.chart.observations:
+            marker = self._marker_of(observation)
+            if (
+                marker is None
+                or within_days(observation.effective, context.today, self.within) is not True
+            ):
+                continue
+            is_high = _is_high(observation, marker)
+            if is_high:
+                abnormal.append(
+                    true(
+                        observation_evidence(observation),
+                        strength=Strength.STRONG,
+                        when=observation.effective,
+                    )
+                )
+            elif is_high is False:
+                normal.setdefault(marker.code, observation_evidence(observation))
+        if abnormal:
+            return any_of(abnormal)
+        if all(code in normal for code in self.normal_codes):
+            return false(*normal.values())
+        return Finding(value=None)
+
+    def _marker_of(self, observation: Observation) -> Marker | None:
+        if self.value_set not in observation.concept.sets:
+            return None
+        return next((m for m in self.markers if has_code(observation.concept, (m.code,))), None)
+
+
+def _is_high(observation: Observation, marker: Marker) -> bool | None:
+    number = observation.value.number
+    if number is None:
+        return {Reading.ABNORMAL: True, Reading.NORMAL: False}.get(observation.reading)
+    if observation.reference_high is not None:
+        high = number > observation.reference_high
+        return high or _over(observation, marker) is True
+    over = _over(observation, marker)
+    if over is None and observation.reading is not Reading.UNCLEAR:
+        return observation.reading is Reading.ABNORMAL
+    return over
+
+
+def _over(observation: Observation, marker: Marker) -> bool | None:
+    number = _number_in(observation, marker.unit)
+    if number is None:
+        return None
+    reached = marker.is_reached(number)
+    comparator = observation.value.comparator
+    if (reached and "<" in comparator) or (not reached and ">" in comparator):
+        return None
+    return reached
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedFinding:
+    """An Observation whose code or value is in the sets says that something is there, or not.
+
+    An observation without a value says nothing: absent is not normal (quirk 52). A coded
+    value that is itself the finding ("injecting drug user") counts as said.
+    """
+
+    value_sets: tuple[str, ...]
+    within: int
+    only_codes: tuple[str, ...] = ()
+    normal_is_false: bool = True
+    only_possible: bool = False
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset(self.value_sets)
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Judge every observation in the window."""
+        return any_of(
+            finding
+            for observation in context.chart.observations
+            if within_days(observation.effective, context.today, self.within) is True
+            for finding in (self._judge(observation, context),)
+            if finding.value is not None
+        )
+
+    def _judge(self, observation: Observation, context: ReadingContext) -> Finding:
+        terminology = context.terminology
+        evidence = observation_evidence(observation)
+        value = observation.value.concept
+        for set_id in self.value_sets:
+            if value is not None and set_id in value.sets and self._is_member(observation):
+                return self._true(evidence, observation, Strength.STRONG)
+            said = terminology.in_record(observation.concept, observation.notes, set_id)
+            if said is None or said.state is TextState.HISTORY or not self._is_member(observation):
+                continue
+            if said.state is TextState.NEGATED:
+                return false(evidence, strength=Strength.POSSIBLE)
+            if observation.reading is Reading.ABNORMAL:
+                return self._true(evidence, observation, said.strength)
+            if observation.reading is Reading.NORMAL and self.normal_is_false:
+                return false(evidence, strength=said.strength)
+            if _value_affirms(observation, set_id, context):
+                return self._true(evidence, observation, Strength.POSSIBLE)
+        return Finding(value=None)
+
+    def _is_member(self, observation: Observation) -> bool:
+        if not self.only_codes:
+            return True
+        value = observation.value.concept
+        return has_code(observation.concept, self.only_codes) or (
+            value is not None and has_code(value, self.only_codes)
+        )
+
+    def _true(self, evidence: Evidence, observation: Observation, strength: Strength) -> Finding:
+        return true(
+            evidence,
+            strength=Strength.POSSIBLE if self.only_possible else strength,
+            when=observation.effective,
+        )
+
+
+def _value_affirms(observation: Observation, set_id: str, context: ReadingContext) -> bool:
+    said = context.terminology.in_words(value_words(observation), set_id)
+    return said is not None and said.state in {TextState.CURRENT, TextState.SUSPECTED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFall:
+    """Body weight fell by a share of it: worth a question, never true by itself (F32)."""
+
+    value_set: str
+    percent: int
+    within: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of body weights."""
+        return frozenset({self.value_set})
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Return unknown, with evidence when the newest weight is well below an earlier one."""
+        weights = _newest_first(
+            (observation, number)
+            for observation in context.chart.observations
+            if self.value_set in observation.concept.sets
+            and (number := _number_in(observation, "kg")) is not None
+            and within_days(observation.effective, context.today, self.within) is True
+        )
+        if len(weights) < 2:  # noqa: PLR2004 - a fall needs two values
+            return Finding(value=None)
+        newest, now = weights[0]
+        oldest, before = max(weights[1:], key=lambda pair: pair[1])
+        if before <= 0 or (before - now) / before * 100 < self.percent:
+            return Finding(value=None)
+        text = (
+            f"Body weight {before:g} kg ({_day(oldest.effective)}) → {now:g} kg "
+            f"({_day(newest.effective)}): intended?"
+        )
+        return Finding(
+            value=None,
+            evidence=(
+                Evidence(text=text, when=newest.effective, resources=(newest.ref, oldest.ref)),
+            ),
+        )
+
+
+def _number_in(observation: Observation, unit: str) -> float | None:
+    number = observation.value.number
+    return None if number is None else convert(number, observation.value.unit, unit)
+
+
+def _newest_first(
+    pairs: Iterable[tuple[Observation, float]],
+) -> list[tuple[Observation, float]]:
+    return sorted(
+        pairs,
+        key=lambda pair: (
+            pair[0].effective.latest if pair[0].effective else date.min,
+            pair[0].ref,
+        ),
+        reverse=True,
+    )
+
+
+def _day(when: DateInterval | None) -> str:
+    return when.text if when else "no date"

@@ -1,0 +1,278 @@
+"""Facts read from the order itself: its reasons, coded or in the clinician's words.
+
+The order reason always counts as current evidence dated today (decision table §4).
+"""
+
+from dataclasses import dataclass
+
+from cds_service.fact_kinds.conditions import has_code, seventh_characters
+from cds_service.fact_kinds.evidence import (
+    condition_evidence,
+    on_day,
+    order_evidence,
+    words_of,
+)
+from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fhir_dates import DateInterval, within_days
+from cds_service.findings import Finding, Strength, any_of, false, true
+from cds_service.orders import Reason
+from cds_service.records import Concept, Condition, Currency, Verification
+from cds_service.terminology import Said, Terminology
+from cds_service.text_reading import TextState
+
+_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReason:
+    """The order gives a reason in the value sets: coded is strong, in words is possible.
+
+    "Rule out X" counts as true (suspicion); "no X" counts as false.
+    """
+
+    value_sets: tuple[str, ...]
+    except_sets: tuple[str, ...] = ()
+    only_codes: tuple[str, ...] = ()
+    except_codes: tuple[str, ...] = ()
+    history_counts: bool = False
+    only_possible: bool = False
+    seventh: tuple[str, ...] = ()
+    seventh_not: tuple[str, ...] = ()
+    only_history: bool = False
+    """Only words of history count ("h/o breast cancer"), never codes."""
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset((*self.value_sets, *self.except_sets))
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """The order comes with the call: nothing that could be unread."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Look at the coded reasons, then at every text of the order."""
+        return any_of((self._coded(context), *self._worded(context)))
+
+    def _coded(self, context: ReadingContext) -> Finding:
+        if self.only_history:
+            return Finding(value=None)
+        for reason in context.order.reasons:
+            condition = reason.condition
+            if condition is not None and condition.verification is Verification.REFUTED:
+                continue
+            if self._is_member(reason.concept):
+                strength = _reason_strength(reason)
+                return true(
+                    order_evidence(context.order, words_of(reason.concept), context.today)
+                    if condition is None
+                    else condition_evidence(condition),
+                    strength=Strength.POSSIBLE if self.only_possible else strength,
+                    when=on_day(context.today),
+                )
+        return Finding(value=None)
+
+    def _is_member(self, concept: Concept) -> bool:
+        if concept.sets.isdisjoint(self.value_sets) or not concept.sets.isdisjoint(
+            self.except_sets
+        ):
+            return False
+        if self.only_codes and not has_code(concept, self.only_codes):
+            return False
+        if self.except_codes and has_code(concept, self.except_codes):
+            return False
+        ends = seventh_characters(concept)
+        if self.seventh and ends.isdisjoint(self.seventh):
+            return False
+        return not (self.seventh_not and ends and ends <= set(self.seventh_not))
+
+    def _worded(self, context: ReadingContext) -> list[Finding]:
+        if self.only_codes or self.seventh:
+            return []
+        findings = []
+        for text in context.order.words:
+            if any(_affirmed(context.terminology, text, set_id) for set_id in self.except_sets):
+                continue
+            for set_id in self.value_sets:
+                said = context.terminology.in_words(text, set_id)
+                if said is not None:
+                    findings.append(self._from_words(said, context))
+        return findings
+
+    def _from_words(self, said: Said, context: ReadingContext) -> Finding:
+        evidence = order_evidence(context.order, said.words, context.today)
+        counts = (
+            said.state is TextState.HISTORY
+            if self.only_history
+            else said.state in _AFFIRMED
+            or (self.history_counts and said.state is TextState.HISTORY)
+        )
+        if counts:
+            return true(evidence, strength=Strength.POSSIBLE, when=on_day(context.today))
+        if said.state is TextState.NEGATED:
+            return false(evidence, strength=Strength.POSSIBLE)
+        return Finding(value=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indication:
+    """The order or the record gives a reason that is about the low back (F10).
+
+    True: an order reason in `index_sets` or `specific_sets`; or a current condition in the
+    index sets with activity in the window; or any current one when the order has no reason.
+    False: every coded reason is about something else. Unrecognised words count as no reason.
+    """
+
+    index_sets: tuple[str, ...]
+    specific_sets: tuple[str, ...]
+    other_sets: tuple[str, ...]
+    within: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset((*self.index_sets, *self.specific_sets, *self.other_sets))
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Condition, beside the order."""
+        return frozenset({"Condition"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Try the order, then the record, then ask whether the order is about something else."""
+        by_order = OrderReason(value_sets=(*self.index_sets, *self.specific_sets)).read(context)
+        if by_order.is_true:
+            return by_order
+        current = [
+            (condition, said)
+            for condition in context.chart.conditions
+            if (said := self._current(condition, context.terminology)) is not None
+        ]
+        for only_recent in (True, False):
+            if not only_recent and _has_recognised_reason(context):
+                break
+            for condition, said in current:
+                if not only_recent or _is_active(condition, context, self.within):
+                    return true(
+                        condition_evidence(condition),
+                        strength=_record_strength(condition, said),
+                        when=condition.began,
+                    )
+        if _is_about_something_else(context):
+            words = ", ".join(words_of(r.concept) for r in context.order.reasons)
+            return false(order_evidence(context.order, words, context.today))
+        return Finding(value=None)
+
+    def _current(self, condition: Condition, terminology: Terminology) -> Said | None:
+        if (
+            condition.verification is Verification.REFUTED
+            or condition.currency is not Currency.CURRENT
+        ):
+            return None
+        for set_id in self.index_sets:
+            said = terminology.in_record(condition.concept, condition.notes, set_id)
+            if said is not None and said.state in _AFFIRMED:
+                return said
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherIndication:
+    """Every reason of the order is an indication outside these criteria (F10x)."""
+
+    other_sets: tuple[str, ...]
+    ours: tuple[str, ...]
+    """Sets of index problems, red flags and surgery: words that name one are not "other"."""
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset((*self.other_sets, *self.ours))
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Only the order."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """True if at least one reason is another indication and none is ours; else false."""
+        others = OrderReason(value_sets=self.other_sets).read(context)
+        if not others.is_true or self._names_ours(context):
+            return Finding(value=False, strength=Strength.STRONG)
+        unlike = [
+            reason
+            for reason in context.order.reasons
+            if reason.concept.is_recognised and reason.concept.sets.isdisjoint(self.other_sets)
+        ]
+        return Finding(value=False, strength=Strength.STRONG) if unlike else others
+
+    def _names_ours(self, context: ReadingContext) -> bool:
+        coded = any(
+            not reason.concept.sets.isdisjoint(self.ours) for reason in context.order.reasons
+        )
+        return coded or any(
+            _affirmed(context.terminology, text, set_id)
+            for text in context.order.words
+            for set_id in self.ours
+        )
+
+
+def _affirmed(terminology: Terminology, text: str, set_id: str) -> bool:
+    said = terminology.in_words(text, set_id)
+    return said is not None and said.state in _AFFIRMED
+
+
+def _reason_strength(reason: Reason) -> Strength:
+    """A referenced diagnosis that is unconfirmed is no firmer for being referenced."""
+    condition = reason.condition
+    if condition is not None and condition.verification is Verification.UNCONFIRMED:
+        return Strength.POSSIBLE
+    return Strength.STRONG
+
+
+def _record_strength(condition: Condition, said: Said) -> Strength:
+    firm = (
+        said.strength is Strength.STRONG
+        and condition.verification is Verification.CONFIRMED
+        and condition.currency_strength is Strength.STRONG
+    )
+    return Strength.STRONG if firm else Strength.POSSIBLE
+
+
+def _is_active(condition: Condition, context: ReadingContext, days: int) -> bool:
+    """Activity is onset or recorded date, whichever is in the window (F10)."""
+    dates: tuple[DateInterval | None, ...] = (condition.onset, condition.recorded)
+    return any(within_days(when, context.today, days) is True for when in dates)
+
+
+def _has_recognised_reason(context: ReadingContext) -> bool:
+    """A reason counts as given when any coding or text of it is in any value set (F10)."""
+    if any(reason.concept.is_recognised for reason in context.order.reasons):
+        return True
+    return any(context.terminology.is_known(text) for text in context.order.words)
+
+
+def _is_about_something_else(context: ReadingContext) -> bool:
+    """All reasons are coded and none of them is the low back's."""
+    reasons = context.order.reasons
+    return bool(reasons) and all(
+        any(coding.system and coding.code for coding in reason.concept.codings)
+        and not context.order.indications
+        for reason in reasons
+    )
