@@ -4,6 +4,85 @@ Each kind is a frozen dataclass whose fields are its parameters. A new kind of q
 a new class here; a new fact made of existing kinds needs no Python.
 """
 
-from cds_service.fact_kinds.reading import FactKind, ReadingContext
+from collections.abc import Mapping
 
-__all__ = ["FactKind", "ReadingContext"]
+from cds_service.fact_kinds.care import ConservativeCare
+from cds_service.fact_kinds.combined import (
+    AllFacts,
+    AnyFact,
+    Denied,
+    EpisodeAtLeast,
+    EpisodeShorterThan,
+    UnexplainedBy,
+)
+from cds_service.fact_kinds.conditions import ConditionOnRecord
+from cds_service.fact_kinds.demographics import (
+    AgeAtLeast,
+    AgeKnown,
+    CannotBePregnant,
+    PregnancyObserved,
+)
+from cds_service.fact_kinds.inflammation import InflammatoryPattern
+from cds_service.fact_kinds.measurements import (
+    AbnormalMarkers,
+    Measured,
+    ObservedFinding,
+    WeightFall,
+)
+from cds_service.fact_kinds.neurology import (
+    MotorExam,
+    MotorWords,
+    SphincterSigns,
+    StraightLegRaise,
+)
+from cds_service.fact_kinds.order_reasons import (
+    Indication,
+    OrderReason,
+    OtherIndication,
+    StatedPainScore,
+)
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
+from cds_service.fact_kinds.surgery import SymptomsAfterSurgery
+from cds_service.fact_kinds.treatments import (
+    CandidateStatement,
+    MedicationDays,
+    MedicationOnRecord,
+    ProcedureDone,
+    ProcedurePlanned,
+)
+
+__all__ = ["FACT_KINDS", "FactKind", "ReadingContext"]
+
+FACT_KINDS: Mapping[str, type[FactKind]] = {
+    "abnormal_markers": AbnormalMarkers,
+    "age_at_least": AgeAtLeast,
+    "age_known": AgeKnown,
+    "all_facts": AllFacts,
+    "any_fact": AnyFact,
+    "candidate_statement": CandidateStatement,
+    "cannot_be_pregnant": CannotBePregnant,
+    "condition": ConditionOnRecord,
+    "conservative_care": ConservativeCare,
+    "denied": Denied,
+    "episode_at_least": EpisodeAtLeast,
+    "episode_shorter_than": EpisodeShorterThan,
+    "indication": Indication,
+    "inflammatory_pattern": InflammatoryPattern,
+    "measured": Measured,
+    "medication": MedicationOnRecord,
+    "medication_days": MedicationDays,
+    "motor_exam": MotorExam,
+    "motor_words": MotorWords,
+    "observed_finding": ObservedFinding,
+    "order_reason": OrderReason,
+    "other_indication": OtherIndication,
+    "pregnancy_observed": PregnancyObserved,
+    "procedure_done": ProcedureDone,
+    "procedure_planned": ProcedurePlanned,
+    "sphincter_signs": SphincterSigns,
+    "stated_pain_score": StatedPainScore,
+    "straight_leg_raise": StraightLegRaise,
+    "symptoms_after_surgery": SymptomsAfterSurgery,
+    "unexplained_by": UnexplainedBy,
+    "weight_fall": WeightFall,
+}

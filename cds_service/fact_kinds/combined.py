@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cds_service.fact_kinds.reading import ReadingContext
-from cds_service.findings import Finding, Strength, all_of, any_of
+from cds_service.findings import Finding, all_of, any_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +39,67 @@ class AnyFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnexplainedBy:
+    """A fact is true and none of the others explains it (an injury without a fall)."""
+
+    fact: str
+    explained_by: tuple[str, ...]
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """All named facts."""
+        return frozenset((self.fact, *self.explained_by))
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Repeat the finding of the fact, or say nothing."""
+        if any(context.findings[fact].is_true for fact in self.explained_by):
+            return Finding(value=None)
+        finding = context.findings[self.fact]
+        return finding if finding.is_true else Finding(value=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """Another fact is false, and so is this one."""
+
+    fact: str
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The other fact."""
+        return frozenset({self.fact})
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """None of its own."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Repeat a "no"; nothing else."""
+        finding = context.findings[self.fact]
+        return finding if finding.is_false else Finding(value=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AllFacts:
     """All of the named facts are true."""
 
     facts: tuple[str, ...]
-    only_possible: bool = False
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -63,13 +119,7 @@ class AllFacts:
     def read(self, context: ReadingContext) -> Finding:
         """Return true if all are, with the weakest strength; otherwise nothing is said."""
         together = all_of(context.findings[fact] for fact in self.facts)
-        if not together.is_true:
-            return Finding(value=None)
-        if self.only_possible:
-            return Finding(
-                value=True, strength=Strength.POSSIBLE, evidence=together.evidence
-            )
-        return together
+        return together if together.is_true else Finding(value=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from cds_service.fact_kinds.evidence import (
     observation_evidence,
     refuted_evidence,
 )
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import MatchedBy, ReadingContext
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import (
@@ -64,6 +64,9 @@ class ConditionOnRecord:
     except_codes: tuple[str, ...] = ()
     possible_codes: tuple[str, ...] = ()
     """Members that are possible evidence only ("weak")."""
+    by: MatchedBy = MatchedBy.ANY
+    unless_false: str = ""
+    """Say nothing while this fact is false."""
     history_counts: bool = False
     """Words such as "h/o", "s/p" count (sets of past things)."""
     only_possible: bool = False
@@ -81,8 +84,8 @@ class ConditionOnRecord:
 
     @property
     def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
+        """The fact that silences this reading, if there is one."""
+        return frozenset({self.unless_false}) - {""}
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -96,6 +99,8 @@ class ConditionOnRecord:
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every condition, let refutations cancel older unconfirmed ones, combine."""
+        if self.unless_false and context.findings[self.unless_false].is_false:
+            return Finding(value=None)
         matches = [
             (condition, said)
             for condition in context.chart.conditions
@@ -128,7 +133,9 @@ class ConditionOnRecord:
 
     def _is_member(self, concept: Concept, said: Said) -> bool:
         if said.by == "text":
-            return not (self.only_codes or self.seventh)
+            return self.by is not MatchedBy.CODE and not (self.only_codes or self.seventh)
+        if self.by is MatchedBy.TEXT:
+            return False
         if self.only_codes and not has_code(concept, self.only_codes):
             return False
         if self.except_codes and has_code(concept, self.except_codes):

@@ -330,8 +330,11 @@ class WeightFall:
 
 
 def _number_in(observation: Observation, unit: str) -> float | None:
+    """Return the value in `unit`; scores have none and are taken as they are."""
     number = observation.value.number
-    return None if number is None else convert(number, observation.value.unit, unit)
+    if number is None or not unit:
+        return number
+    return convert(number, observation.value.unit, unit)
 
 
 def _newest_first(

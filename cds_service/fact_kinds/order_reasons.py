@@ -12,13 +12,13 @@ from cds_service.fact_kinds.evidence import (
     order_evidence,
     words_of,
 )
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import MatchedBy, ReadingContext
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.orders import Reason
 from cds_service.records import Concept, Condition, Currency, Verification
 from cds_service.terminology import Said, Terminology
-from cds_service.text_reading import TextState
+from cds_service.text_reading import TextState, severe_score
 
 _AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
@@ -35,7 +35,9 @@ class OrderReason:
     only_codes: tuple[str, ...] = ()
     except_codes: tuple[str, ...] = ()
     history_counts: bool = False
-    only_possible: bool = False
+    possible_codes: tuple[str, ...] = ()
+    """Members that are possible evidence only."""
+    by: MatchedBy = MatchedBy.ANY
     seventh: tuple[str, ...] = ()
     seventh_not: tuple[str, ...] = ()
     only_history: bool = False
@@ -61,7 +63,7 @@ class OrderReason:
         return any_of((self._coded(context), *self._worded(context)))
 
     def _coded(self, context: ReadingContext) -> Finding:
-        if self.only_history:
+        if self.only_history or self.by is MatchedBy.TEXT:
             return Finding(value=None)
         for reason in context.order.reasons:
             condition = reason.condition
@@ -73,7 +75,9 @@ class OrderReason:
                     order_evidence(context.order, words_of(reason.concept), context.today)
                     if condition is None
                     else condition_evidence(condition),
-                    strength=Strength.POSSIBLE if self.only_possible else strength,
+                    strength=Strength.POSSIBLE
+                    if has_code(reason.concept, self.possible_codes)
+                    else strength,
                     when=on_day(context.today),
                 )
         return Finding(value=None)
@@ -93,7 +97,7 @@ class OrderReason:
         return not (self.seventh_not and ends and ends <= set(self.seventh_not))
 
     def _worded(self, context: ReadingContext) -> list[Finding]:
-        if self.only_codes or self.seventh:
+        if self.only_codes or self.seventh or self.by is MatchedBy.CODE:
             return []
         findings = []
         for text in context.order.words:
@@ -276,3 +280,34 @@ def _is_about_something_else(context: ReadingContext) -> bool:
         and not context.order.indications
         for reason in reasons
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedPainScore:
+    """The order's words give a pain score of at least `at_least` of 10 (F63)."""
+
+    at_least: float
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Only the order."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Read every text of the order; words are possible evidence."""
+        for text in context.order.words:
+            score = severe_score(text)
+            if score is not None and score >= self.at_least:
+                evidence = order_evidence(context.order, text, context.today)
+                return true(evidence, strength=Strength.POSSIBLE, when=on_day(context.today))
+        return Finding(value=None)

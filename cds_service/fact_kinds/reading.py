@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from typing import Protocol
 
 from cds_service.episodes import Episode
@@ -22,6 +23,14 @@ class ReadingContext:
     terminology: Terminology
     episode: Episode
     findings: Mapping[str, Finding]
+
+
+class MatchedBy(StrEnum):
+    """Whether codes, words, or both are looked at."""
+
+    ANY = "any"
+    CODE = "code"
+    TEXT = "text"
 
 
 class FactKind(Protocol):

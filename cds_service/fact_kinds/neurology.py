@@ -1,0 +1,469 @@
+"""Facts of the emergency rows: severe or progressive motor deficit, sphincter and saddle signs.
+
+Source: decision table F20, F21 and the component brake of §5.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from cds_service.fact_kinds.conditions import has_code
+from cds_service.fact_kinds.evidence import (
+    condition_evidence,
+    observation_evidence,
+    on_day,
+    order_evidence,
+    value_words,
+)
+from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fhir_dates import DateInterval, within_days
+from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.records import (
+    Condition,
+    Currency,
+    Observation,
+    ProcedureState,
+    Reading,
+    Verification,
+)
+from cds_service.text_reading import TextState
+
+_FULL_STRENGTH = 5
+_STRENGTH_EXAM = re.compile(
+    r"\b(?:strength|power|MRC|motor|dorsiflex\w{0,5}|plantar ?flex\w{0,5}|EHL|quadriceps"
+    r"|hip flex\w{0,5}|knee ext\w{0,6})\b",
+    re.IGNORECASE,
+)
+_UPPER_LIMB = re.compile(
+    r"\b(?:arms?|hands?|grip|shoulder|elbow|wrist|deltoid|biceps|triceps|finger|upper)\b",
+    re.IGNORECASE,
+)
+_GRADE = re.compile(r"\b([0-5])(?:[+-]|\.\d)? ?/ ?5\b")
+_PROGRESS = re.compile(
+    r"\b(?:progress\w{0,4}|worsen\w{0,3}|worse|new|newly|increas\w{0,3}|rapid\w{0,2}"
+    r"|foot[- ]?drop|drop(?:ped)? foot|bilateral\w{0,2}|both legs|para(?:paresis|plegi\w{1,2}))\b",
+    re.IGNORECASE,
+)
+_SADDLE_WORDS = re.compile(
+    r"\b(?:saddle|perine\w{1,3}|peri-?anal|genital\w{0,2}|between (?:the |her |his )?legs"
+    r"|(?:rectal|anal|sphincter) tone)\b",
+    re.IGNORECASE,
+)
+_LEG_RAISE = re.compile(r"straight[- ]leg[- ]rais|\bSLR\b|Las[eè]gue", re.IGNORECASE)
+_OPERATION = re.compile(
+    r"(?:ectomy|plasty|otomy|arthrodesis|replacement|hernia repair|surgery|operation|c[ae]*sarean)",
+    re.IGNORECASE,
+)
+_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
+
+
+class SignQuestion(StrEnum):
+    """Whether the fact itself is asked for, or only a sign that falls short of it."""
+
+    FACT = "fact"
+    COMPONENT = "component"
+    """Something of the kind is on record but misses the window or the condition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotorExam:
+    """Strength of the legs by examination (F21): grade, foot drop, both sides, decline.
+
+    FACT is true for a grade of at most `grade_at_most`, a foot drop, a bilateral or progressive
+    deficit, or a decline of a grade between two examinations `within` days apart; false when
+    the latest examination shows full strength on both sides. COMPONENT is true for a single
+    abnormal value that is none of these.
+    """
+
+    question: SignQuestion
+    exam_sets: tuple[str, ...]
+    deficit_set: str
+    within: int
+    grade_at_most: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset((*self.exam_sets, self.deficit_set))
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Judge the strength examinations of the window, newest last."""
+        exams = sorted(
+            (o for o in context.chart.observations if self._is_leg_exam(o, context)),
+            key=lambda o: o.effective.latest if o.effective else context.today,
+        )
+        recent = [
+            o for o in exams if within_days(o.effective, context.today, self.within) is True
+        ]
+        severe = [self._severe(o, context) for o in recent]
+        found = any_of([*severe, *_declines(recent, self.within)])
+        if self.question is SignQuestion.COMPONENT:
+            return self._component(exams, found)
+        if found.is_true or not recent:
+            return found
+        last = [o for o in recent if o.effective == recent[-1].effective]
+        if all(_is_full(o) for o in last) and _covers_both_sides(last):
+            return false(*(observation_evidence(o) for o in last))
+        return Finding(value=None)
+
+    def _component(self, exams: list[Observation], found: Finding) -> Finding:
+        if found.is_true:
+            return Finding(value=None)
+        weak = [o for o in exams if _is_abnormal(o)]
+        return any_of(
+            true(observation_evidence(o), strength=Strength.POSSIBLE, when=o.effective)
+            for o in weak
+        )
+
+    def _is_leg_exam(self, observation: Observation, context: ReadingContext) -> bool:
+        if not observation.has_value or _UPPER_LIMB.search(_label(observation)):
+            return False
+        if self.deficit_set in observation.concept.sets:
+            return True
+        if not _STRENGTH_EXAM.search(_label(observation)):
+            return False
+        return any(
+            (said := context.terminology.in_record(observation.concept, observation.notes, s))
+            is not None
+            and said.state is not TextState.NEGATED
+            for s in (*self.exam_sets, self.deficit_set)
+        )
+
+    def _severe(self, observation: Observation, context: ReadingContext) -> Finding:
+        grades = grades_of(observation)
+        words = f"{_label(observation)} {value_words(observation)}"
+        said = self.deficit_set in observation.concept.sets and _is_abnormal(observation)
+        is_severe = any(grade <= self.grade_at_most for grade in grades)
+        gets_worse = _is_abnormal(observation) and _PROGRESS.search(words) is not None
+        if not (is_severe or gets_worse or (said and not grades)):
+            return Finding(value=None)
+        strength = Strength.STRONG if is_severe or said else Strength.POSSIBLE
+        return true(
+            observation_evidence(observation), strength=strength, when=observation.effective
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MotorWords:
+    """The order's own words name a severe or progressive leg weakness (F21).
+
+    A grade of 4 or 5 without a word of progress is a component only.
+    """
+
+    question: SignQuestion
+    deficit_set: str
+    grade_at_most: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of motor deficits."""
+        return frozenset({self.deficit_set})
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Only the order."""
+        return frozenset()
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Read every text of the order."""
+        return any_of(self._judge(text, context) for text in context.order.words)
+
+    def _judge(self, text: str, context: ReadingContext) -> Finding:
+        said = context.terminology.in_words(text, self.deficit_set)
+        if said is None:
+            return Finding(value=None)
+        evidence = order_evidence(context.order, said.words, context.today)
+        if said.state is TextState.NEGATED and self.question is SignQuestion.FACT:
+            return false(evidence, strength=Strength.POSSIBLE)
+        if said.state not in _AFFIRMED:
+            return Finding(value=None)
+        grades = [int(grade) for grade in _GRADE.findall(said.words)]
+        is_mild = bool(grades) and min(grades) > self.grade_at_most
+        names_only_exam = not grades and not _says_deficit(said.words)
+        falls_short = (is_mild or names_only_exam) and _PROGRESS.search(said.words) is None
+        if falls_short is (self.question is SignQuestion.FACT):
+            return Finding(value=None)
+        return true(evidence, strength=Strength.POSSIBLE, when=on_day(context.today))
+
+
+def _says_deficit(words: str) -> bool:
+    return re.search(r"\b(?:weak\w{0,4}|paresis|drop|plegi)", words, re.IGNORECASE) is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StraightLegRaise:
+    """A straight leg raise is positive (F13); a negative one says nothing."""
+
+    exam_set: str
+    within: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """No other fact."""
+        return frozenset()
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of examinations."""
+        return frozenset({self.exam_set})
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Observation."""
+        return frozenset({"Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Look for positive examinations in the window."""
+        return any_of(
+            true(observation_evidence(o), strength=Strength.POSSIBLE, when=o.effective)
+            for o in context.chart.observations
+            if o.reading is Reading.ABNORMAL
+            and _LEG_RAISE.search(o.concept.label)
+            and within_days(o.effective, context.today, self.within) is True
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SphincterSigns:
+    """A new sphincter or saddle symptom with back or leg pain, and no other cause (F20 c).
+
+    FACT needs the symptom within `within` days, one of `with_facts`, and no competing cause;
+    saddle numbness needs no second item. COMPONENT is true for an active symptom that falls
+    short of that.
+    """
+
+    question: SignQuestion
+    value_set: str
+    within: int
+    with_facts: tuple[str, ...]
+    self_sufficient_codes: tuple[str, ...]
+    competing_codes: tuple[str, ...]
+    competing_words: tuple[str, ...]
+    spine_sets: tuple[str, ...]
+    """Operations in these sets are spine surgery, so not a competing cause."""
+    after_operation_days: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The facts that say there is back or leg pain."""
+        return frozenset(self.with_facts)
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset((self.value_set, *self.spine_sets))
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Symptoms and their competing causes."""
+        return frozenset({"Condition", "Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Judge every symptom by itself."""
+        has_pain = any(context.findings[fact].is_true for fact in self.with_facts)
+        return any_of(
+            (
+                *(self._condition(c, context, has_pain=has_pain) for c in self._active(context)),
+                *(
+                    self._observation(o, context, has_pain=has_pain)
+                    for o in context.chart.observations
+                ),
+                *(self._words(text, context, has_pain=has_pain) for text in context.order.words),
+            )
+        )
+
+    def _active(self, context: ReadingContext) -> list[Condition]:
+        return [
+            c
+            for c in context.chart.conditions
+            if c.verification is not Verification.REFUTED
+            and c.currency is not Currency.PAST
+            and (said := context.terminology.in_record(c.concept, c.notes, self.value_set))
+            is not None
+            and said.state in _AFFIRMED
+        ]
+
+    def _condition(
+        self, condition: Condition, context: ReadingContext, *, has_pain: bool
+    ) -> Finding:
+        is_new = within_days(condition.began, context.today, self.within) is True
+        alone = _is_saddle(condition.concept.label) or has_code(
+            condition.concept, self.self_sufficient_codes
+        )
+        firm = (
+            condition.onset is not None
+            and condition.verification is Verification.CONFIRMED
+            and condition.currency is Currency.CURRENT
+            and condition.currency_strength is Strength.STRONG
+            and self.value_set in condition.concept.sets
+        )
+        return self._answer(
+            counts=is_new and (alone or (has_pain and not self._has_other_cause(
+                condition.began, context))),
+            evidence=condition_evidence(condition),
+            strength=Strength.STRONG if firm else Strength.POSSIBLE,
+            when=condition.began,
+        )
+
+    def _observation(
+        self, observation: Observation, context: ReadingContext, *, has_pain: bool
+    ) -> Finding:
+        said = context.terminology.in_record(
+            observation.concept, observation.notes, self.value_set
+        )
+        value = observation.value.concept
+        is_value = value is not None and self.value_set in value.sets
+        if (said is None or said.state not in _AFFIRMED) and not is_value:
+            return Finding(value=None)
+        if observation.reading is not Reading.ABNORMAL and not is_value:
+            return Finding(value=None)
+        is_new = within_days(observation.effective, context.today, self.within) is True
+        words = f"{_label(observation)} {value_words(observation)}"
+        alone = _is_saddle(words) or has_code(observation.concept, self.self_sufficient_codes)
+        return self._answer(
+            counts=is_new and (alone or (has_pain and not self._has_other_cause(
+                observation.effective, context))),
+            evidence=observation_evidence(observation),
+            strength=said.strength if said is not None else Strength.STRONG,
+            when=observation.effective,
+        )
+
+    def _words(self, text: str, context: ReadingContext, *, has_pain: bool) -> Finding:
+        said = context.terminology.in_words(text, self.value_set)
+        if said is None:
+            return Finding(value=None)
+        evidence = order_evidence(context.order, said.words, context.today)
+        if said.state is TextState.NEGATED and self.question is SignQuestion.FACT:
+            return false(evidence, strength=Strength.POSSIBLE)
+        if said.state not in _AFFIRMED:
+            return Finding(value=None)
+        today = on_day(context.today)
+        counts = _is_saddle(said.words) or (
+            has_pain and not self._has_other_cause(today, context)
+        )
+        return self._answer(
+            counts=counts, evidence=evidence, strength=Strength.POSSIBLE, when=today
+        )
+
+    def _answer(
+        self, *, counts: bool, evidence: Evidence, strength: Strength, when: DateInterval | None
+    ) -> Finding:
+        if counts is not (self.question is SignQuestion.FACT):
+            return Finding(value=None)
+        return true(evidence, strength=strength, when=when)
+
+    def _has_other_cause(self, when: DateInterval | None, context: ReadingContext) -> bool:
+        """Prostate disease, a drug, a catheter, stress incontinence, a recent operation."""
+        for condition in context.chart.conditions:
+            if condition.verification is Verification.REFUTED or (
+                condition.currency is Currency.PAST
+            ):
+                continue
+            label = condition.concept.label.lower()
+            if has_code(condition.concept, self.competing_codes) or any(
+                word in label for word in self.competing_words
+            ):
+                return True
+        return when is not None and any(
+            self._is_recent_operation(p.performed, when)
+            for p in context.chart.procedures
+            if p.state is ProcedureState.DONE
+            and p.concept.sets.isdisjoint(self.spine_sets)
+            and _OPERATION.search(p.concept.label)
+        )
+
+    def _is_recent_operation(self, performed: DateInterval | None, when: DateInterval) -> bool:
+        if performed is None or performed.earliest is None:
+            return False
+        gap = when.latest - performed.latest
+        return timedelta() <= gap <= timedelta(days=self.after_operation_days)
+
+
+def grades_of(observation: Observation) -> tuple[float, ...]:
+    """Return the strength grades (0–5) of an examination, components included."""
+    values = [observation.value, *(part.value for part in observation.parts)]
+    grades: list[float] = []
+    for value in values:
+        if value.number is not None and 0 <= value.number <= _FULL_STRENGTH and (
+            value.unit in {"", "1", "{score}", "/5", "{MRC}"}
+        ):
+            grades.append(value.number)
+        texts = (value.text, value.concept.label if value.concept else "")
+        grades.extend(float(g) for text in texts for g in _GRADE.findall(text))
+    return tuple(grades)
+
+
+def _declines(exams: list[Observation], within: int) -> list[Finding]:
+    """Two values of the same examination, a grade or more lower, at most `within` days apart."""
+    found = []
+    for place, earlier in enumerate(exams):
+        for later in exams[place + 1 :]:
+            before, after = grades_of(earlier), grades_of(later)
+            if (
+                not before
+                or not after
+                or _label(earlier).lower() != _label(later).lower()
+                or earlier.effective is None
+                or later.effective is None
+                or not timedelta()
+                < later.effective.latest - earlier.effective.latest
+                <= timedelta(days=within)
+            ):
+                continue
+            if min(before) - min(after) >= 1:
+                found.append(
+                    true(
+                        observation_evidence(earlier),
+                        observation_evidence(later),
+                        strength=Strength.STRONG,
+                        when=later.effective,
+                    )
+                )
+    return found
+
+
+def _label(observation: Observation) -> str:
+    sites = " ".join(site.label for site in observation.body_sites)
+    return f"{observation.concept.label} {sites}".strip()
+
+
+def _is_saddle(words: str) -> bool:
+    return _SADDLE_WORDS.search(words) is not None
+
+
+def _is_full(observation: Observation) -> bool:
+    grades = grades_of(observation)
+    if grades:
+        return min(grades) >= _FULL_STRENGTH
+    return observation.reading is Reading.NORMAL
+
+
+def _is_abnormal(observation: Observation) -> bool:
+    grades = grades_of(observation)
+    if grades:
+        return min(grades) < _FULL_STRENGTH
+    return observation.reading is Reading.ABNORMAL
+
+
+def _covers_both_sides(exams: list[Observation]) -> bool:
+    """Bilateral, or left and right both named, by the words of the examination."""
+    words = " ".join(f"{_label(o)} {value_words(o)}" for o in exams).lower()
+    if re.search(r"\b(?:bilateral\w{0,2}|both|lower extremities|legs)\b", words):
+        return True
+    return bool(re.search(r"\b(?:left|l)\b", words) and re.search(r"\b(?:right|r)\b", words))
