@@ -1,0 +1,408 @@
+"""HTTP: discovery, the hook call, feedback, health, metrics and two pages for people.
+
+Source: CDS Hooks 2.0, https://cds-hooks.hl7.org/2.0/#http-request_1, and the table of the contract.
+`call_service` is the whole story of one call.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flask import Blueprint, Flask, Response, current_app, g, request
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+
+from cds_service import __version__, pages, strict_json
+from cds_service.errors import (
+    ClientError,
+    MalformedRequest,
+    NotAuthenticated,
+    Overloaded,
+    TooLarge,
+    UnknownService,
+    WrongMediaType,
+)
+from cds_service.evaluate import evaluate, orders_in_scope
+from cds_service.feedback import parse_feedback
+from cds_service.knowledge import Knowledge, ServiceDescription
+from cds_service.mode_switch import ModeSwitch
+from cds_service.observability import (
+    METRICS_CONTENT_TYPE,
+    Metrics,
+    loggable_hook_instance,
+    unreadable_types,
+    words_of,
+)
+from cds_service.prefetch import FhirReader, complete
+from cds_service.protocol import (
+    drafts_in_question,
+    hook_answer,
+    operation_outcome,
+    parse_request,
+    strip_empty,
+)
+from cds_service.settings import ClientAuth, Mode, Settings
+from cds_service.site_file import SiteFile
+from cds_service.unmapped_codes import count_unmapped
+
+logger = logging.getLogger(__name__)
+
+FEEDBACK_EXTENSION = "org.lumbar-mri-cds.feedback"
+KNOWLEDGE_EXTENSION = "org.lumbar-mri-cds.knowledge"
+
+REFUSED_TO_ALL = (
+    "CDS_CLIENT_AUTH is required, but this version cannot check client tokens yet: every hook and "
+    "feedback call is refused with 401."
+)
+OPEN_TO_ALL = (
+    "CDS_CLIENT_AUTH is off: anyone who can reach this address may call the service. Keep it so "
+    "only for tests, or behind mutual TLS or an address list."
+)
+
+_SECONDS_FOR_JUDGING = 0.05
+_JSON_TYPES = frozenset({"application/json", "application/fhir+json"})
+_EXTENSION = "cds-service"
+_ERRORS_BY_STATUS: Mapping[int, tuple[int, str, str]] = {
+    400: (400, "malformed-request", "The request is malformed."),
+    404: (404, "not-found", "There is nothing at this address."),
+    405: (405, "method-not-allowed", "This address does not take this method; see Allow."),
+    413: (413, "too-large", "The request is too large."),
+}
+_INTERNAL_ERROR = (500, "internal-error", "The service failed. Nothing was judged.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wiring:
+    """Everything that the routes need; `app.py` puts it together once."""
+
+    settings: Settings
+    knowledge: Knowledge
+    site: SiteFile
+    switch: ModeSwitch
+    metrics: Metrics
+    reader: FhirReader
+    clock: Callable[[], datetime]
+    """Aware time of now."""
+    review: str
+    """The review page of the knowledge, Markdown."""
+    discovery: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write the catalogue once: it never changes while the process runs (R-DISC-12)."""
+        object.__setattr__(self, "discovery", strict_json.dumps(_catalogue(self.knowledge)))
+
+
+@dataclass(slots=True)
+class _Call:
+    """What the log line of the call in progress will say."""
+
+    service_id: str
+    started: float
+    is_hook_call: bool = True
+    details: dict[str, object] = field(default_factory=dict)
+
+
+hooks = Blueprint("hooks", __name__)
+
+
+def install(app: Flask, wiring: Wiring) -> None:
+    """Add all routes and error answers to the application."""
+    app.extensions[_EXTENSION] = wiring
+    app.register_blueprint(hooks)
+    app.register_error_handler(Exception, _error_answer)
+    app.after_request(_finish)
+
+
+@hooks.get("/cds-services")
+def discovery() -> Response:
+    """Answer which services there are (R-DISC-01)."""
+    return Response(_wiring().discovery, content_type="application/json")
+
+
+@hooks.post("/cds-services/<service_id>")
+def call_service(service_id: str) -> Response:
+    """Answer one hook call: the whole story."""
+    wiring = _wiring()
+    call = _begin(service_id)
+    _require_client_token(wiring.settings)
+    service = _service(wiring.knowledge, service_id)
+    mode = wiring.switch.current()
+    call.details |= {"hook": service.hook, "mode": mode.value}
+    if mode is Mode.OFF:
+        return _json(hook_answer([], mode=mode.value))
+    hook_request = parse_request(_json_body(), service_hook=service.hook, service_id=service.id)
+    call.details["hookInstance"] = loggable_hook_instance(hook_request.hook_instance)
+    drafts = [draft.resource for draft in drafts_in_question(hook_request)]
+    wiring.metrics.count_unmapped(count_unmapped(drafts, wiring.site.order_codes))
+    if not orders_in_scope(wiring.knowledge, hook_request, wiring.site):
+        return _json(_answer([], [], mode))
+    sources = complete(
+        hook_request,
+        wiring.knowledge,
+        allowed_servers=wiring.settings.fhir_servers,
+        reader=wiring.reader,
+        budget_seconds=_seconds_for_reading(wiring.settings, call),
+        monotonic=time.monotonic,
+    )
+    outcome = evaluate(
+        wiring.knowledge,
+        hook_request,
+        sources,
+        today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
+        zone=wiring.settings.time_zone,
+        site=wiring.site,
+    )
+    shown = outcome.cards if mode is Mode.LIVE else []
+    _record(call, wiring.metrics, shown, outcome.decisions)
+    return _json(_answer(shown, outcome.decisions, mode))
+
+
+@hooks.post("/cds-services/<service_id>/feedback")
+def feedback(service_id: str) -> Response:
+    """Take feedback (R-FB-01). It is counted; nothing of it is stored yet."""
+    wiring = _wiring()
+    call = _begin(service_id, is_hook_call=False)
+    _require_client_token(wiring.settings)
+    service = _service(wiring.knowledge, service_id)
+    entries = parse_feedback(_json_body())
+    for entry in entries:
+        wiring.metrics.count_feedback(service.id, entry.outcome.value, entry.override_codes)
+    call.details["entries"] = len(entries)
+    # An empty object would break R-GEN-02, so the answer says how many entries were taken.
+    return _json({"extension": {FEEDBACK_EXTENSION: {"received": len(entries)}}})
+
+
+@hooks.get("/health/live")
+def live() -> Response:
+    """Answer that the process runs."""
+    return _json({"status": "alive"})
+
+
+@hooks.get("/health/ready")
+def ready() -> Response:
+    """Answer whether hook calls can be served, with what, and what an operator should know."""
+    wiring = _wiring()
+    mode = wiring.switch.current()
+    is_ready = wiring.settings.client_auth is ClientAuth.OFF
+    knowledge = wiring.knowledge
+    body = {
+        "status": "ready" if is_ready else "not-ready",
+        "version": __version__,
+        "knowledge": {
+            "id": knowledge.id,
+            "version": knowledge.version,
+            "digest": knowledge.digest,
+            "approval": knowledge.approval.state,
+        },
+        "mode": mode.value,
+        "clientAuth": wiring.settings.client_auth.value,
+        "database": "not used in this version",
+        "keySets": "not used in this version",
+        "warnings": _warnings(wiring),
+    }
+    return _json(strip_empty(body), status=200 if is_ready else 503)
+
+
+@hooks.get("/metrics")
+def metrics() -> Response:
+    """Answer all metrics in Prometheus text form."""
+    return Response(_wiring().metrics.text(), content_type=METRICS_CONTENT_TYPE)
+
+
+@hooks.get("/")
+def front_page() -> Response:
+    """Answer the page for people."""
+    wiring = _wiring()
+    return _page(pages.front_page(wiring.knowledge, __version__, _warnings(wiring)))
+
+
+@hooks.get("/knowledge/<knowledge_id>")
+def review(knowledge_id: str) -> Response:
+    """Answer the review page of the running knowledge, for clinicians."""
+    wiring = _wiring()
+    if knowledge_id != wiring.knowledge.id:
+        raise UnknownService("There is no knowledge with this id; see /.")
+    return _page(pages.review_page(wiring.knowledge, wiring.review))
+
+
+def _wiring() -> Wiring:
+    wiring = current_app.extensions[_EXTENSION]
+    assert isinstance(wiring, Wiring)  # noqa: S101  # tells the type checker what `install` put there
+    return wiring
+
+
+def _begin(service_id: str, *, is_hook_call: bool = True) -> _Call:
+    call = _Call(service_id, time.perf_counter(), is_hook_call)
+    g.call = call
+    return call
+
+
+def _seconds_for_reading(settings: Settings, call: _Call) -> float:
+    """Return what is left of the budget of the whole call, less what the judgement itself takes."""
+    spent = time.perf_counter() - call.started
+    return max(settings.time_budget_ms / 1000 - spent - _SECONDS_FOR_JUDGING, 0.0)
+
+
+def _require_client_token(settings: Settings) -> None:
+    """Refuse before the body is read (R-SEC-16). No token can be checked yet, so none is good."""
+    if settings.client_auth is ClientAuth.REQUIRED:
+        raise NotAuthenticated("This call needs a client token.")
+
+
+def _service(knowledge: Knowledge, service_id: str) -> ServiceDescription:
+    for service in knowledge.services:
+        if service.id == service_id:
+            return service
+    raise UnknownService("There is no service with this id; see /cds-services.")
+
+
+def _json_body() -> bytes:
+    """Return the body. Raises WrongMediaType or TooLarge (R-CALL-12, R-ROB-01)."""
+    if request.mimetype.lower() not in _JSON_TYPES:
+        raise WrongMediaType("Send the body as Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise WrongMediaType("Send the body without Content-Encoding.")
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        limit = _wiring().settings.max_body_bytes
+        raise TooLarge(f"The body has more than {limit} bytes.") from None
+    except (ClientDisconnected, OSError):
+        raise MalformedRequest("The body is shorter than announced, or came too slowly.") from None
+
+
+def _answer(
+    cards: Sequence[Mapping[str, object]], decisions: Sequence[Mapping[str, object]], mode: Mode
+) -> dict[str, object]:
+    return hook_answer(cards, decisions, mode="" if mode is Mode.LIVE else mode.value)
+
+
+def _record(
+    call: _Call,
+    metrics: Metrics,
+    cards: Sequence[Mapping[str, object]],
+    decisions: Sequence[Mapping[str, object]],
+) -> None:
+    """Count the decisions and note them for the log line: ids of rules, nothing of the chart."""
+    metrics.count_outcome(cards, decisions)
+    call.details |= {
+        "rows": words_of(decisions, "row"),
+        "overlays": words_of(decisions, "overlay"),
+        "indicators": words_of(cards, "indicator"),
+        "unreadable": list(unreadable_types(decisions)),
+    }
+
+
+def _warnings(wiring: Wiring) -> list[str]:
+    required = wiring.settings.client_auth is ClientAuth.REQUIRED
+    warnings = [REFUSED_TO_ALL if required else OPEN_TO_ALL]
+    mode = wiring.switch.current()
+    if mode is not Mode.LIVE:
+        warnings.append(f"The mode is {mode.value}: no cards are shown.")
+    if wiring.switch.problem:
+        warnings.append(f"CDS_SWITCH_FILE: {wiring.switch.problem}.")
+    return warnings
+
+
+def _catalogue(knowledge: Knowledge) -> object:
+    known = {"id": knowledge.id, "version": knowledge.version, "digest": knowledge.digest}
+    return strip_empty(
+        {
+            "services": [
+                {
+                    "hook": service.hook,
+                    "title": service.title,
+                    "description": service.description,
+                    "id": service.id,
+                    "prefetch": dict(service.prefetch),
+                    "usageRequirements": service.usage_requirements,
+                    "extension": {KNOWLEDGE_EXTENSION: known},
+                }
+                for service in knowledge.services
+            ]
+        }
+    )
+
+
+def _json(body: object, *, status: int = 200) -> Response:
+    return Response(strict_json.dumps(body), status=status, content_type="application/json")
+
+
+def _page(html: str) -> Response:
+    answer = Response(html, content_type="text/html; charset=utf-8")
+    answer.headers["Content-Security-Policy"] = pages.CONTENT_SECURITY_POLICY
+    answer.headers["Referrer-Policy"] = "no-referrer"
+    return answer
+
+
+def _error_answer(error: Exception) -> Response:
+    """Translate any error, once: an OperationOutcome without a trace or caller data (R-CALL-14)."""
+    headers: Mapping[str, str] = {}
+    if isinstance(error, ClientError | Overloaded):
+        status, code, text = error.status, error.code, str(error)
+    elif isinstance(error, HTTPException) and (known := _ERRORS_BY_STATUS.get(error.code or 0)):
+        status, code, text = known
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    else:
+        logger.error("internal error", exc_info=error)
+        status, code, text = _INTERNAL_ERROR
+    if status == NotAuthenticated.status:
+        headers = {"WWW-Authenticate": "Bearer"}
+    wiring = _wiring()
+    wiring.metrics.count_refused(status, code)
+    if (call := g.get("call")) is not None:
+        call.details["error"] = code
+    answer = Response(
+        strict_json.dumps(operation_outcome(status, code, text)),
+        status=status,
+        content_type="application/fhir+json",
+    )
+    answer.headers.update(headers)
+    return answer
+
+
+def _finish(answer: Response) -> Response:
+    """Add the headers that every answer has, and write the line of the call."""
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    wiring = _wiring()
+    _allow_origin(answer, wiring.settings.cors_origins)
+    call = g.get("call")
+    if isinstance(call, _Call):
+        _log_call(call, answer.status_code, wiring)
+    return answer
+
+
+def _allow_origin(answer: Response, allowed: Sequence[str]) -> None:
+    """Let a browser client of an allowed origin read the answer (R-CORS-01 to R-CORS-03)."""
+    if not allowed:
+        return
+    answer.vary.add("Origin")
+    origin = request.headers.get("Origin", "")
+    if origin not in allowed:
+        return
+    answer.headers["Access-Control-Allow-Origin"] = origin
+    if request.method == "OPTIONS":
+        answer.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
+        answer.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+        answer.headers["Access-Control-Max-Age"] = "600"
+
+
+def _log_call(call: _Call, status: int, wiring: Wiring) -> None:
+    seconds = time.perf_counter() - call.started
+    known = any(s.id == call.service_id for s in wiring.knowledge.services)
+    if call.is_hook_call:
+        wiring.metrics.count_call(call.service_id, status, seconds)
+    line = {
+        "service": call.service_id if known else "unknown",
+        "status": status,
+        "duration_ms": round(seconds * 1000, 1),
+        "knowledge": wiring.knowledge.version,
+        **call.details,
+    }
+    logger.info("hook call" if call.is_hook_call else "feedback", extra=_without_none(line))
+
+
+def _without_none(line: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in line.items() if value not in (None, [], "")}

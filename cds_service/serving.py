@@ -1,0 +1,182 @@
+"""The server: gunicorn run inside this process, several workers, graceful stop.
+
+Source: https://gunicorn.org/custom/. Knowledge is loaded once, before the workers are forked.
+Signals to the first process: TERM finishes the calls under way and ends; HUP reads the site file
+again and replaces the workers one by one, without dropping a call.
+"""
+
+import gc
+import logging
+import shutil
+import socket
+import struct
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+
+from cds_service.app import create_app, utc_now
+from cds_service.errors import SettingsError
+from cds_service.knowledge import Knowledge
+from cds_service.observability import set_up_logging, share_metrics
+from cds_service.settings import Settings
+from cds_service.site_file import load_site_file
+
+if TYPE_CHECKING:
+    from gunicorn._types import _WSGIAppType
+
+logger = logging.getLogger(__name__)
+
+SECONDS_TO_FINISH = 8
+"""For calls under way when the server is told to stop; leaves two of ten for the rest."""
+SECONDS_BETWEEN_BYTES = 10
+"""A client that sends nothing for so long in the middle of a request is let go."""
+_CALLS_BEFORE_RECYCLING = 20_000
+_SECONDS_KEPT_ALIVE = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingOptions:
+    """What the command line says of the server."""
+
+    bind: str = "127.0.0.1:8000"
+    """`host:port` or `unix:path`; port 0 takes a free one."""
+    workers: int = 2
+    threads: int = 4
+    """Judging is bound to the processor; further threads answer while one waits for a client or
+    for the EHR's FHIR server."""
+
+
+def serve(
+    settings: Settings,
+    *,
+    knowledge: Knowledge,
+    review: str = "",
+    options: ServingOptions | None = None,
+    clock: Callable[[], datetime] = utc_now,
+) -> None:
+    """Serve until told to stop; ends the process with exit code 0 after a graceful stop.
+
+    Raises SettingsError when the site file cannot be used.
+    """
+    set_up_logging()
+    server = _Server(settings, knowledge, review, options or ServingOptions(), clock)
+    # What is loaded by now stays in pages that the workers share.
+    gc.collect()
+    gc.freeze()
+    server.run()
+
+
+class _Server(BaseApplication):
+    """Holds what all workers share; lives in the first process and is forked with it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        knowledge: Knowledge,
+        review: str,
+        options: ServingOptions,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._knowledge = knowledge
+        self._review = review
+        self._options = options
+        self._clock = clock
+        self._site = load_site_file(settings.site_file)
+        self._metrics_directory = Path(tempfile.mkdtemp(prefix="cds-metrics-"))
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set everything that gunicorn is told; its own files and variables are not read."""
+        config: dict[str, object] = {
+            "bind": self._options.bind,
+            "workers": self._options.workers,
+            "threads": self._options.threads,
+            "worker_class": "gthread",
+            "max_requests": _CALLS_BEFORE_RECYCLING,
+            "max_requests_jitter": _CALLS_BEFORE_RECYCLING // 10,
+            "graceful_timeout": SECONDS_TO_FINISH,
+            "keepalive": _SECONDS_KEPT_ALIVE,
+            "accesslog": None,
+            "logger_class": _JsonLogger,
+            "proc_name": "cds-service",
+            # prometheus_client takes this from the environment and from nowhere else.
+            "raw_env": [f"PROMETHEUS_MULTIPROC_DIR={self._metrics_directory}"],
+            "when_ready": self._when_ready,
+            "pre_fork": _give_slot,
+            "post_fork": _share_metrics,
+            "on_exit": self._on_exit,
+            "control_socket_disable": True,
+        }
+        for name, value in config.items():
+            if name in self.cfg.settings:  # older versions have no control socket
+                self.cfg.set(name, value)
+
+    def load(self) -> "_WSGIAppType":
+        """Build the application; called once in each worker."""
+        return create_app(
+            self._settings,
+            knowledge=self._knowledge,
+            clock=self._clock,
+            site=self._site,
+            review=self._review,
+            shared_metrics=self._metrics_directory,
+        )
+
+    def reload(self) -> None:
+        """Read the site file again (SIGHUP). A faulty one is reported and the former one kept."""
+        try:
+            self._site = load_site_file(self._settings.site_file)
+        except SettingsError as error:
+            logger.error("site file not reloaded", extra={"reason": str(error)})  # noqa: TRY400  # the text is the report; a trace adds nothing
+        super().reload()
+
+    def _when_ready(self, arbiter: Arbiter) -> None:
+        for listener in arbiter.LISTENERS:
+            # Connections inherit it: no thread waits for ever for the rest of a request.
+            listener.sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS_BETWEEN_BYTES, 0)
+            )
+        logger.info(
+            "serving",
+            extra={
+                "address": ", ".join(map(str, arbiter.LISTENERS)),
+                "workers": self._options.workers,
+                "threads": self._options.threads,
+                "knowledge": self._knowledge.version,
+                "digest": self._knowledge.digest,
+                "approval": self._knowledge.approval.state,
+            },
+        )
+
+    def _on_exit(self, _arbiter: Arbiter) -> None:
+        shutil.rmtree(self._metrics_directory, ignore_errors=True)
+
+
+class _JsonLogger(Logger):
+    """Sends gunicorn's messages the way of ours. There is no access log: our own line is it."""
+
+    def setup(self, cfg: Config) -> None:
+        """Take gunicorn's handlers away again."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def _give_slot(arbiter: Arbiter, worker: Worker) -> None:
+    """Give a worker, before it is forked, the lowest number that no living worker has."""
+    taken = {vars(other)["slot"] for other in arbiter.WORKERS.values()}
+    vars(worker)["slot"] = next(n for n in range(len(taken) + 1) if n not in taken)
+
+
+def _share_metrics(_arbiter: Arbiter, worker: Worker) -> None:
+    share_metrics(vars(worker)["slot"])

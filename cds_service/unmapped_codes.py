@@ -1,0 +1,34 @@
+"""Orders that carry only codes of the EHR's own: what a site should add to its `orderCodes`."""
+
+from collections.abc import Iterable, Mapping
+
+from cds_service.fhir import objects
+from cds_service.order_reading import SiteCodes
+
+_IMAGING_CATALOGUES = frozenset(
+    {
+        "http://www.ama-assn.org/go/cpt",
+        "http://loinc.org",
+        "http://snomed.info/sct",
+        "urn:oid:2.16.840.1.113883.6.12",
+        "urn:oid:2.16.840.1.113883.6.1",
+        "urn:oid:2.16.840.1.113883.6.96",
+    }
+)
+"""Systems whose codes are looked up directly."""
+
+
+def count_unmapped(orders: Iterable[Mapping[str, object]], site: SiteCodes) -> int:
+    """Return how many orders have codings, but none of a standard system or the site's map."""
+    return sum(_is_unmapped(order, site) for order in orders)
+
+
+def _is_unmapped(order: Mapping[str, object], site: SiteCodes) -> bool:
+    if order.get("resourceType") != "ServiceRequest":
+        return False
+    code = order.get("code")
+    codings = objects(code.get("coding")) if isinstance(code, Mapping) else ()
+    named = [(c.get("system"), c.get("code")) for c in codings if isinstance(c.get("code"), str)]
+    return bool(named) and not any(
+        system in _IMAGING_CATALOGUES or (system, local) in site.by_code for system, local in named
+    )
