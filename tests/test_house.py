@@ -19,9 +19,10 @@ LONGEST_MODULE = 420
 
 IMPURE = frozenset(
     {
-        *("flask", "gunicorn", "http", "requests", "socket", "urllib", "urllib3"),
+        *("flask", "gunicorn", "http", "requests", "socket", "urllib.request", "urllib3"),
         *("asyncio", "concurrent", "multiprocessing", "subprocess", "threading"),
         *("logging", "os", "prometheus_client", "random", "secrets", "time"),
+        *("uuid.uuid1", "uuid.uuid4"),
     }
 )
 """Modules that bring the web, the environment, the clock or chance with them."""
@@ -119,8 +120,7 @@ def test_clinical_path_has_no_web_environment_clock_or_chance() -> None:
         for module in clinical_path()
         for path in found.get(module, [])
         for name in imported(path)
-        if name.split(".")[0] in IMPURE
-        or name in {"uuid.uuid1", "uuid.uuid4", "uuid"}
+        if any(f"{name}.".startswith(f"{banned}.") for banned in IMPURE)
         or name.startswith("cds_service.settings")
     ]
 

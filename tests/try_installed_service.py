@@ -30,7 +30,7 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "cds-service"), "serve", "--port", str(port)]
+    command = [Path(sys.executable).parent / "cds-service", "serve", "--bind", f"127.0.0.1:{port}"]
     service = subprocess.Popen(command, env={**os.environ, "CDS_CLIENT_AUTH": "off"})
     try:
         base = f"http://127.0.0.1:{port}"
