@@ -30,7 +30,8 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [Path(sys.executable).parent / "cds-service", "serve", "--bind", f"127.0.0.1:{port}"]
+    program = str(Path(sys.executable).parent / "cds-service")
+    command = [program, "serve", "--bind", f"127.0.0.1:{port}"]
     service = subprocess.Popen(command, env={**os.environ, "CDS_CLIENT_AUTH": "off"})
     try:
         base = f"http://127.0.0.1:{port}"
