@@ -53,6 +53,7 @@ class Behaviour:
     content_type: str = FHIR_JSON
     pad_bytes: int = 0
     """Blanks after the JSON, for answers that are too large."""
+    is_gzipped: bool = False
     times: int = -1
     """How many requests are answered like this before the type behaves; -1 is all."""
 

@@ -1,5 +1,6 @@
 """The HTTP side of the FHIR server for tests: connections on loopback, good and bad answers."""
 
+import gzip
 import json
 import socket
 import struct
@@ -46,6 +47,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One connection; what is specific to FHIR is in the server."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: "Listener"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # inherited name
@@ -80,6 +82,9 @@ class Exchange(BaseHTTPRequestHandler):
     ) -> None:
         """Answer with a resource in the way that `behaviour` asks for."""
         body = json.dumps(resource).encode() + b" " * behaviour.pad_bytes
+        packing = {"content_encoding": "gzip"} if behaviour.is_gzipped else {}
+        if behaviour.is_gzipped:
+            body = gzip.compress(body)
         match behaviour.fault:
             case Fault.RESET:
                 self._reset()
@@ -102,7 +107,7 @@ class Exchange(BaseHTTPRequestHandler):
                 location = {"location": behaviour.target + self.path}
                 self._send(302, b"", "text/html", location)
             case _:
-                self._send(status, body, behaviour.content_type, {})
+                self._send(status, body, behaviour.content_type, packing)
 
     def _send(
         self, status: int, body: bytes, content_type: str, headers: Mapping[str, str]
@@ -118,6 +123,8 @@ class Exchange(BaseHTTPRequestHandler):
         if content_type:
             self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(length))
+        # Load balancers do this; a client that keeps it would tie one patient's call to another's.
+        self.send_header("Set-Cookie", "balancer=node1; Path=/")
         for name, value in headers.items():
             if value:
                 self.send_header(name.replace("_", "-").title(), value)
