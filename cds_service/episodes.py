@@ -4,7 +4,7 @@ Source: decision table §2.4. Onset is known from `onset[x]` only; a recorded da
 the pain was there by then, so it bounds the duration from below and never from above.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -77,6 +77,8 @@ class _Link:
     """A day on which it was certainly present, if no onset is given."""
     last: date | None
     """Last day present; None when that is not known."""
+    is_firm: bool
+    """Coded, confirmed and surely current: an alarm may rest on it."""
 
 
 def current_episode(
@@ -88,21 +90,27 @@ def current_episode(
 ) -> Episode:
     """Chain the links back from today and return the duration of the chain."""
     matched = [c for c in chart.conditions if _is_back_pain(definition, c, terminology)]
-    links = [_condition_link(c, today) for c in matched]
-    links += [
-        _encounter_link(e) for e in chart.encounters if _is_for(definition, e, terminology)
-    ]
-    chain = _chain([link for link in links if link.last is not None], definition.gap_days, today)
+    links = [_condition_link(c, definition, today) for c in matched]
+    links += [_encounter_link(e) for e in chart.encounters if _is_for(definition, e, terminology)]
+    chain = _chain(links, definition.gap_days, today)
+    firm = _by_dates([link for link in chain if link.is_firm], today)
     dated = _by_dates(chain, today)
     possible_least, possible_most = _by_words(matched, order, terminology, definition, today)
     return Episode(
         start=dated.start,
-        least=dated.least,
-        most=dated.most,
-        possible_least=possible_least,
-        possible_most=possible_most,
+        least=firm.least,
+        # A weaker entry that goes further back takes the edge off: so it bounds from above too.
+        most=_longer(firm.most, dated.most) if firm.evidence else None,
+        possible_least=max(
+            (n for n in (dated.least, possible_least) if n is not None), default=None
+        ),
+        possible_most=possible_most if dated.most is None else dated.most,
         evidence=dated.evidence,
     )
+
+
+def _longer(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _is_back_pain(
@@ -125,7 +133,7 @@ def _is_for(definition: EpisodeDefinition, encounter: Encounter, terminology: Te
     )
 
 
-def _condition_link(condition: Condition, today: date) -> _Link:
+def _condition_link(condition: Condition, definition: EpisodeDefinition, today: date) -> _Link:
     """A current condition is present today, whatever its onset; a past one until it abated."""
     if condition.currency is Currency.CURRENT:
         last: date | None = today
@@ -139,13 +147,19 @@ def _condition_link(condition: Condition, today: date) -> _Link:
         None if condition.onset is None or condition.onset.is_future(today) else condition.onset,
         condition.recorded,
         last,
+        is_firm=condition.verification is Verification.CONFIRMED
+        and condition.currency is not Currency.CONTRADICTORY
+        and condition.currency_strength is Strength.STRONG
+        and not condition.concept.sets.isdisjoint(definition.value_sets),
     )
 
 
 def _encounter_link(encounter: Encounter) -> _Link:
     words = next((r.label for r in encounter.reasons if r.label), "back pain visit")
     last = encounter.period.latest if encounter.period else None
-    return _Link(encounter.ref, clean(words, _WORDS_LIMIT), None, encounter.period, last)
+    return _Link(
+        encounter.ref, clean(words, _WORDS_LIMIT), None, encounter.period, last, is_firm=True
+    )
 
 
 def _chain(links: Iterable[_Link], gap_days: int, today: date) -> tuple[_Link, ...]:
@@ -162,7 +176,7 @@ def _chain(links: Iterable[_Link], gap_days: int, today: date) -> tuple[_Link, .
     return tuple(kept)
 
 
-def _by_dates(chain: tuple[_Link, ...], today: date) -> Episode:
+def _by_dates(chain: Sequence[_Link], today: date) -> Episode:
     """Least days from every date given; most days only if every link has an onset."""
     if not chain:
         return Episode()

@@ -142,6 +142,16 @@ def within_days(when: DateInterval | None, today: date, days: int) -> bool | Non
     return on_or_after(when, today - timedelta(days=days))
 
 
+def within_months(when: DateInterval | None, today: date, months: int) -> bool | None:
+    """Is it strictly later than `today` less `months` calendar months? (decision table §1)
+
+    On 2026-03-16, 2025-03-17 is within 12 months and 2025-03-16 is not.
+    """
+    if when is None or when.is_future(today):
+        return None
+    return on_or_after(when, add_months(today, -months) + timedelta(days=1))
+
+
 def on_or_after(when: DateInterval | None, limit: date) -> bool | None:
     """Is it on or after `limit`? True or False only if all days of the interval agree."""
     if when is None:

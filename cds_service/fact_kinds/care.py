@@ -17,7 +17,7 @@ from cds_service.fact_kinds.treatments import (
     is_for_another_reason,
     is_for_reason,
 )
-from cds_service.fhir_dates import DateInterval, days_since, on_or_after, within_days
+from cds_service.fhir_dates import DateInterval, days_since, on_or_after, within_months
 from cds_service.findings import Evidence, Finding, Strength, false, true
 from cds_service.records import ProcedureState
 from cds_service.text_reading import CareState, TextState, care_statement
@@ -56,7 +56,7 @@ class _Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConservativeCare:
-    """Care in the episode and in the last `lookback` days, without another stated reason."""
+    """Care in the episode and in the last `lookback_months`, without another stated reason."""
 
     question: CareQuestion
     days: int
@@ -64,7 +64,7 @@ class ConservativeCare:
     medication_sets: tuple[str, ...]
     referral_sets: tuple[str, ...]
     back_sets: tuple[str, ...]
-    lookback: int
+    lookback_months: int
     known_onset_days: int
     """Below this duration, care that began lately is known to be too short (F60 false)."""
     except_routes: tuple[str, ...] = ()
@@ -166,7 +166,7 @@ class ConservativeCare:
         """Inside the look-back, not in the future, and not before a known onset."""
         if when.latest > context.today + timedelta(days=1):
             return False
-        if within_days(when, context.today, self.lookback) is False:
+        if within_months(when, context.today, self.lookback_months) is False:
             return False
         start = context.episode.start
         if start is None or start.earliest is None:

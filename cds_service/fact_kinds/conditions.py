@@ -10,7 +10,7 @@ from cds_service.fact_kinds.evidence import (
     observation_evidence,
     refuted_evidence,
 )
-from cds_service.fact_kinds.reading import MatchedBy, ReadingContext
+from cds_service.fact_kinds.reading import MatchedBy, ReadingContext, Window
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import (
@@ -58,6 +58,8 @@ class ConditionOnRecord:
     status: ConditionStatus = ConditionStatus.CURRENT
     within: int | None = None
     """Days before today."""
+    within_months: int | None = None
+    """Calendar months before today, where the window is given in months."""
     undated: Undated = Undated.SKIP
     only_codes: tuple[str, ...] = ()
     """Keep only members that start with one of these (dots ignored)."""
@@ -111,9 +113,7 @@ class ConditionOnRecord:
             for condition, said in matches
             if condition.verification is Verification.REFUTED and said.state is not _NEGATED
         ]
-        return any_of(
-            self._judge(condition, said, refuted, context) for condition, said in matches
-        )
+        return any_of(self._judge(condition, said, refuted, context) for condition, said in matches)
 
     def _said(self, condition: Condition, terminology: Terminology) -> Said | None:
         for set_id in self.except_sets:
@@ -159,10 +159,9 @@ class ConditionOnRecord:
         strength = self._status_strength(condition, said)
         if strength is None:
             return Finding(value=None)
-        if self.within is not None:
-            strength = self._window_strength(condition, strength, self.within, context)
-            if strength is None:
-                return Finding(value=None)
+        strength = self._window_strength(condition, strength, context)
+        if strength is None:
+            return Finding(value=None)
         if (
             self.only_possible
             or said.strength is Strength.POSSIBLE
@@ -222,9 +221,12 @@ class ConditionOnRecord:
                 return condition.currency_strength
 
     def _window_strength(
-        self, condition: Condition, strength: Strength, days: int, context: ReadingContext
+        self, condition: Condition, strength: Strength, context: ReadingContext
     ) -> Strength | None:
         """With onset and recorded date, onset decides; a recorded date alone is possible."""
+        if self.within is None and self.within_months is None:
+            return strength
+        window = Window(days=self.within, months=self.within_months)
         if condition.began is None:
             match self.undated:
                 case Undated.SKIP:
@@ -233,7 +235,7 @@ class ConditionOnRecord:
                     return Strength.POSSIBLE
                 case Undated.COUNTS:
                     return strength
-        inside = within_days(condition.began, context.today, days)
+        inside = window.holds(condition.began, context.today)
         if inside is False:
             return None
         if inside is None:
@@ -269,9 +271,7 @@ def _best(said: Iterable[Said | None]) -> Said | None:
     """A code beats text; anything affirmed beats a negation."""
     found = [s for s in said if s is not None and s.state is not TextState.NONE]
     order = [TextState.CURRENT, TextState.SUSPECTED, TextState.HISTORY, TextState.NEGATED]
-    return min(
-        found, key=lambda s: (s.by != "code", order.index(s.state)), default=None
-    )
+    return min(found, key=lambda s: (s.by != "code", order.index(s.state)), default=None)
 
 
 def _is_cancelled(condition: Condition, refuted: list[Condition]) -> bool:

@@ -6,9 +6,16 @@ from cds_service.card_text import clean
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Evidence
 from cds_service.orders import DraftOrder
-from cds_service.records import Concept, Condition, Medication, Observation, Procedure, Record
+from cds_service.records import (
+    Concept,
+    Condition,
+    Medication,
+    Observation,
+    Procedure,
+    Record,
+    Verification,
+)
 from cds_service.records import ServiceRequest as ChartOrder
-from cds_service.records import Verification
 
 _WORDS_LIMIT = 80
 
@@ -68,8 +75,9 @@ def value_words(observation: Observation) -> str:
     return clean(value.text, _WORDS_LIMIT)
 
 
-def treatment_evidence(record: Procedure | Medication | ChartOrder, when: DateInterval | None,
-                       verb: str) -> Evidence:
+def treatment_evidence(
+    record: Procedure | Medication | ChartOrder, when: DateInterval | None, verb: str
+) -> Evidence:
     """Return for example `Physical therapy procedure, done 2026-02-02`."""
     dated = when.text if when else "on a date not given"
     return Evidence(

@@ -7,7 +7,7 @@ from datetime import date
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import observation_evidence, value_words
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import ReadingContext, Window
 from cds_service.fhir import convert
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
@@ -208,7 +208,8 @@ class ObservedFinding:
     """
 
     value_sets: tuple[str, ...]
-    within: int
+    within: int | None = None
+    within_months: int | None = None
     only_codes: tuple[str, ...] = ()
     normal_is_false: bool = True
     only_possible: bool = False
@@ -230,10 +231,11 @@ class ObservedFinding:
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every observation in the window."""
+        window = Window(days=self.within, months=self.within_months)
         return any_of(
             finding
             for observation in context.chart.observations
-            if within_days(observation.effective, context.today, self.within) is True
+            if window.holds(observation.effective, context.today) is True
             for finding in (self._judge(observation, context),)
             if finding.value is not None
         )

@@ -103,9 +103,7 @@ class MotorExam:
             (o for o in context.chart.observations if self._is_leg_exam(o, context)),
             key=lambda o: o.effective.latest if o.effective else context.today,
         )
-        recent = [
-            o for o in exams if within_days(o.effective, context.today, self.within) is True
-        ]
+        recent = [o for o in exams if within_days(o.effective, context.today, self.within) is True]
         severe = [self._severe(o, context) for o in recent]
         found = any_of([*severe, *_declines(recent, self.within)])
         if self.question is SignQuestion.COMPONENT:
@@ -314,8 +312,8 @@ class SphincterSigns:
             and self.value_set in condition.concept.sets
         )
         return self._answer(
-            counts=is_new and (alone or (has_pain and not self._has_other_cause(
-                condition.began, context))),
+            counts=is_new
+            and (alone or (has_pain and not self._has_other_cause(condition.began, context))),
             evidence=condition_evidence(condition),
             strength=Strength.STRONG if firm else Strength.POSSIBLE,
             when=condition.began,
@@ -324,9 +322,7 @@ class SphincterSigns:
     def _observation(
         self, observation: Observation, context: ReadingContext, *, has_pain: bool
     ) -> Finding:
-        said = context.terminology.in_record(
-            observation.concept, observation.notes, self.value_set
-        )
+        said = context.terminology.in_record(observation.concept, observation.notes, self.value_set)
         value = observation.value.concept
         is_value = value is not None and self.value_set in value.sets
         if (said is None or said.state not in _AFFIRMED) and not is_value:
@@ -337,8 +333,8 @@ class SphincterSigns:
         words = f"{_label(observation)} {value_words(observation)}"
         alone = _is_saddle(words) or has_code(observation.concept, self.self_sufficient_codes)
         return self._answer(
-            counts=is_new and (alone or (has_pain and not self._has_other_cause(
-                observation.effective, context))),
+            counts=is_new
+            and (alone or (has_pain and not self._has_other_cause(observation.effective, context))),
             evidence=observation_evidence(observation),
             strength=said.strength if said is not None else Strength.STRONG,
             when=observation.effective,
@@ -354,9 +350,7 @@ class SphincterSigns:
         if said.state not in _AFFIRMED:
             return Finding(value=None)
         today = on_day(context.today)
-        counts = _is_saddle(said.words) or (
-            has_pain and not self._has_other_cause(today, context)
-        )
+        counts = _is_saddle(said.words) or (has_pain and not self._has_other_cause(today, context))
         return self._answer(
             counts=counts, evidence=evidence, strength=Strength.POSSIBLE, when=today
         )
@@ -400,8 +394,10 @@ def grades_of(observation: Observation) -> tuple[float, ...]:
     values = [observation.value, *(part.value for part in observation.parts)]
     grades: list[float] = []
     for value in values:
-        if value.number is not None and 0 <= value.number <= _FULL_STRENGTH and (
-            value.unit in {"", "1", "{score}", "/5", "{MRC}"}
+        if (
+            value.number is not None
+            and 0 <= value.number <= _FULL_STRENGTH
+            and (value.unit in {"", "1", "{score}", "/5", "{MRC}"})
         ):
             grades.append(value.number)
         texts = (value.text, value.concept.label if value.concept else "")

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from cds_service.episodes import Episode
+from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Finding
 from cds_service.orders import DraftOrder
 from cds_service.records import Chart
@@ -23,6 +24,22 @@ class ReadingContext:
     terminology: Terminology
     episode: Episode
     findings: Mapping[str, Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How far back something counts: days, or calendar months, or without a limit."""
+
+    days: int | None = None
+    months: int | None = None
+
+    def holds(self, when: DateInterval | None, today: date) -> bool | None:
+        """Is the date in the window? Unknown if it straddles the edge or is not known."""
+        if self.days is not None:
+            return within_days(when, today, self.days)
+        if self.months is not None:
+            return within_months(when, today, self.months)
+        return True
 
 
 class MatchedBy(StrEnum):

@@ -69,9 +69,7 @@ class SymptomsAfterSurgery:
             for text in context.order.words:
                 change = change_words(text)
                 if change.state is wanted:
-                    evidence = order_evidence(
-                        context.order, change.clause or text, context.today
-                    )
+                    evidence = order_evidence(context.order, change.clause or text, context.today)
                     if wanted is ChangeState.WORSE:
                         return true(
                             evidence, strength=Strength.POSSIBLE, when=on_day(context.today)
@@ -103,9 +101,7 @@ class SymptomsAfterSurgery:
                 )
         return Finding(value=None)
 
-    def _is_new(
-        self, when: DateInterval | None, settled: date, context: ReadingContext
-    ) -> bool:
+    def _is_new(self, when: DateInterval | None, settled: date, context: ReadingContext) -> bool:
         return (
             on_or_after(when, settled) is True
             and within_days(when, context.today, self.within) is True

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import order_evidence, treatment_evidence, words_of
-from cds_service.fact_kinds.reading import ReadingContext
-from cds_service.fhir_dates import DateInterval, within_days
+from cds_service.fact_kinds.reading import ReadingContext, Window
+from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.records import (
     Concept,
@@ -35,6 +35,7 @@ class ProcedureDone:
 
     value_sets: tuple[str, ...]
     within: int | None = None
+    within_months: int | None = None
     no_level_codes: tuple[str, ...] = ()
     site_set: str = ""
     except_sets: tuple[str, ...] = ()
@@ -74,8 +75,8 @@ class ProcedureDone:
             said = affirmed(context.terminology, procedure, self.value_sets)
             if said is None or affirmed(context.terminology, procedure, self.except_sets):
                 continue
-            if self.within is not None and not within_days(
-                procedure.performed, context.today, self.within
+            if not Window(days=self.within, months=self.within_months).holds(
+                procedure.performed, context.today
             ):
                 continue
             found.append((procedure, self._strength(procedure, said, context.terminology)))
@@ -217,9 +218,7 @@ class CandidateStatement:
         for text in order.requester_texts:
             if any(word in text.lower() for word in self.requester_words):
                 said = f"ordered by {text}"
-                return true(
-                    order_evidence(order, said, context.today), strength=Strength.POSSIBLE
-                )
+                return true(order_evidence(order, said, context.today), strength=Strength.POSSIBLE)
         return Finding(value=None)
 
 
@@ -231,7 +230,7 @@ class MedicationOnRecord:
     """
 
     value_sets: tuple[str, ...]
-    within: int
+    within_months: int
     ever_in_window: bool = False
     only_possible: bool = False
     except_routes: tuple[str, ...] = ()
@@ -267,7 +266,7 @@ class MedicationOnRecord:
             said = affirmed(context.terminology, course, self.value_sets)
             if said is None or course.not_taken or has_route(course, self.except_routes):
                 continue
-            if within_days(course.start, context.today, self.within) is False:
+            if within_months(course.start, context.today, self.within_months) is False:
                 continue
             if not self.ever_in_window and has_ended(course, context.today):
                 continue
@@ -362,9 +361,7 @@ def _is_long_and_open(course: Medication, today: date, days: int) -> bool:
     )
 
 
-def affirmed(
-    terminology: Terminology, record: Record, value_sets: Iterable[str]
-) -> Said | None:
+def affirmed(terminology: Terminology, record: Record, value_sets: Iterable[str]) -> Said | None:
     """Return what a record says of the first set it affirms; None if it affirms none."""
     for set_id in value_sets:
         said = terminology.in_record(record.concept, record.notes, set_id)
@@ -386,9 +383,9 @@ def has_ended(course: Medication, today: date) -> bool:
     return course.end is not None and course.end.latest < today
 
 
-def reasons_of(record: ServiceRequest | Procedure | Medication, context: ReadingContext) -> (
-    tuple[Concept, ...]
-):
+def reasons_of(
+    record: ServiceRequest | Procedure | Medication, context: ReadingContext
+) -> tuple[Concept, ...]:
     """Return the stated reasons of a record, references resolved in the chart."""
     referenced = (context.chart.condition(ref) for ref in record.reason_refs)
     return (*record.reasons, *(c.concept for c in referenced if c is not None))

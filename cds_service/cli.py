@@ -1,0 +1,288 @@
+"""The command line: `cds-service serve | demo | evaluate | knowledge check | knowledge review`.
+
+Exit codes: 0 ok, 1 the answer is "no" (a check failed), 2 usage or bad input. Errors go to
+stderr in a line that says what to do.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+import click
+
+from cds_service import __version__
+from cds_service.errors import CdsError, KnowledgeError, SettingsError
+from cds_service.evaluate import Outcome, evaluate
+from cds_service.knowledge import Knowledge
+from cds_service.knowledge_folders import FoundFolder, find_folders
+from cds_service.knowledge_loader import load_knowledge
+from cds_service.settings import DESCRIPTIONS, Settings
+from cds_service.site_file import load_site_file
+
+_BAD_INPUT = 2
+_TOPIC = "lumbar-mri"
+_P = ParamSpec("_P")
+
+_SETTINGS_HELP = "Settings (environment):\n\n\b\n" + "\n".join(
+    f"{item.name:22} {item.default}" for item in DESCRIPTIONS
+)
+
+
+def _reports_errors(command: Callable[_P, None]) -> Callable[_P, None]:
+    """Turn the errors raised on purpose into text on stderr and exit code 2."""
+
+    @wraps(command)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except KnowledgeError as error:
+            click.echo("The knowledge folder cannot be used:", err=True)
+            for problem in error.problems:
+                click.echo(f"  {problem}", err=True)
+            sys.exit(_BAD_INPUT)
+        except CdsError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(_BAD_INPUT)
+
+    return run
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=_SETTINGS_HELP,
+)
+@click.version_option(__version__, prog_name="cds-service")
+def main() -> None:
+    """CDS Hooks service for lumbar-spine MRI orders.
+
+    \b
+    cds-service demo                          patients, orders and cards, on this machine
+    cds-service evaluate request.json         judge one hook request and print the card
+    CDS_CLIENT_AUTH=off cds-service serve     the service, on loopback, without client tokens
+    """
+
+
+@main.command(epilog="Example: CDS_CLIENT_AUTH=off cds-service serve --bind 127.0.0.1:8000")
+@click.option("--bind", default="127.0.0.1:8000", show_default=True, help="host:port or unix:path")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64))
+@_reports_errors
+def serve(bind: str, workers: int, threads: int) -> None:
+    """Run the service under gunicorn until it is told to stop (SIGTERM, Ctrl-C)."""
+    from cds_service.knowledge_review import review_page  # noqa: PLC0415
+    from cds_service.serving import ServingOptions  # noqa: PLC0415
+    from cds_service.serving import serve as run_server  # noqa: PLC0415
+
+    settings = Settings.from_environ(os.environ)
+    knowledge = _knowledge(settings)
+    options = ServingOptions(bind=bind, workers=workers, threads=threads)
+    run_server(settings, knowledge=knowledge, review=review_page(knowledge), options=options)
+
+
+@main.command(epilog="Example: cds-service demo --once")
+@click.option("--once", is_flag=True, help="Stop after the cards are printed.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port of the service (8000, or a free one)."
+)
+@click.option(
+    "--fixtures",
+    default="fhir_fixtures",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder with stories.yaml.",
+)
+@_reports_errors
+def demo(*, once: bool, port: int | None, fixtures: Path) -> None:
+    """Start the service and a FHIR server, order MRIs for synthetic patients, print the cards."""
+    from cds_service.demo import run_demo  # noqa: PLC0415
+    from cds_service.terminal import terminal  # noqa: PLC0415
+
+    as_expected = run_demo(
+        terminal(),
+        folder=fixtures,
+        today=_today(Settings.from_environ({})),
+        port=port,
+        is_once=once,
+        environ=os.environ,
+    )
+    sys.exit(0 if as_expected else 1)
+
+
+@main.command(
+    "evaluate",
+    epilog="Example: cds-service evaluate request.json --as-of 2026-03-16 --explain",
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The day of the call (today).")
+@click.option("--explain", is_flag=True, help="Every rule that was tried, and every fact.")
+@click.option("--json", "as_json", is_flag=True, help="The response body, as an EHR gets it.")
+@click.option("--timing", is_flag=True, help="Time of one call inside the process, median of 200.")
+@_reports_errors
+def evaluate_command(
+    *, file: str, as_of: "click.DateTime | None", explain: bool, as_json: bool, timing: bool
+) -> None:
+    """Judge one hook request (a JSON file, or - for standard input) and print card and row.
+
+    Only what stands in the request's prefetch is read: no network is used.
+    """
+    settings = Settings.from_environ(os.environ)
+    run = _Evaluation(
+        settings=settings,
+        knowledge=_knowledge(settings),
+        today=_as_date(as_of) or _today(settings),
+        body=sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes(),
+    )
+    outcome = run.once()
+    if as_json:
+        click.echo(json.dumps(run.wire(outcome), ensure_ascii=False, indent=2))
+    else:
+        _print_outcome(outcome, is_explained=explain)
+    if timing:
+        click.echo(
+            f"{run.median_ms():.2f} ms for a call of {len(run.body) / 1024:.0f} KB", err=True
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evaluation:
+    """One request file and everything it is judged with."""
+
+    settings: Settings
+    knowledge: Knowledge
+    today: date
+    body: bytes
+
+    def once(self) -> Outcome:
+        """Parse and judge, as the HTTP service does, without the network."""
+        from cds_service.prefetch import FhirReader, complete  # noqa: PLC0415
+        from cds_service.protocol import parse_request  # noqa: PLC0415
+        from cds_service.strict_json import loads  # noqa: PLC0415
+
+        content = loads(self.body)
+        hook = str(content.get("hook")) if isinstance(content, dict) else ""
+        service = next((s for s in self.knowledge.services if s.hook == hook), None)
+        if service is None:
+            hooks = ", ".join(s.hook for s in self.knowledge.services)
+            message = f"the request's hook is not one of {hooks}"
+            raise SettingsError(message)
+        request = parse_request(self.body, service_hook=hook, service_id=service.id)
+        sources = complete(
+            request,
+            self.knowledge,
+            allowed_servers=(),
+            reader=FhirReader(),
+            budget_seconds=1.0,
+            monotonic=time.monotonic,
+        )
+        return evaluate(
+            self.knowledge,
+            request,
+            sources,
+            today=self.today,
+            zone=self.settings.time_zone,
+            site=load_site_file(self.settings.site_file),
+        )
+
+    def wire(self, outcome: Outcome) -> dict[str, object]:
+        """Return the body of the answer."""
+        from cds_service.protocol import hook_answer  # noqa: PLC0415
+
+        return hook_answer(outcome.cards, outcome.decisions)
+
+    def median_ms(self) -> float:
+        """Return the median time of a call in milliseconds, parse to answer."""
+        from cds_service.strict_json import dumps  # noqa: PLC0415
+
+        times = []
+        for _ in range(200):
+            started = time.perf_counter()
+            dumps(self.wire(self.once()))
+            times.append((time.perf_counter() - started) * 1000)
+        return sorted(times)[len(times) // 2]
+
+
+def _print_outcome(outcome: Outcome, *, is_explained: bool) -> None:
+    from cds_service.terminal import (  # noqa: PLC0415
+        explain,
+        print_card,
+        print_decision,
+        terminal,
+    )
+
+    console = terminal()
+    if not outcome.judged:
+        console.print("No lumbar MRI order in this request: no cards (row G0).")
+    for card in outcome.cards:
+        print_card(console, card)
+    if outcome.judged and not outcome.cards:
+        console.print("No card: the service has nothing to say about this order.")
+    for decision, wire in zip(outcome.judged, outcome.decisions, strict=True):
+        print_decision(console, wire)
+        if is_explained:
+            explain(console, decision)
+
+
+@main.group()
+def knowledge() -> None:
+    """Check and review the clinical knowledge."""
+
+
+@knowledge.command("check", epilog="Example: cds-service knowledge check")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@_reports_errors
+def knowledge_check(*, as_json: bool) -> None:
+    """Load the folder, run every case, and say what was checked; exit code 1 if anything fails."""
+    from cds_service.knowledge_check import check  # noqa: PLC0415
+
+    report = check(_knowledge(Settings.from_environ(os.environ)))
+    click.echo(report.as_json() if as_json else report.as_text())
+    sys.exit(0 if report.is_passed else 1)
+
+
+@knowledge.command("review", epilog="Example: cds-service knowledge review --write")
+@click.option("--write", is_flag=True, help="Write REVIEW.md into the folder.")
+@_reports_errors
+def knowledge_review(*, write: bool) -> None:
+    """Print the page that a clinical committee reads and signs (Markdown)."""
+    from cds_service.knowledge_review import review_page  # noqa: PLC0415
+
+    found = _folder(Settings.from_environ(os.environ))
+    page = review_page(load_knowledge(found.folder))
+    if not write:
+        click.echo(page, nl=False)
+        return
+    target = found.folder / "REVIEW.md"
+    if not isinstance(target, Path):
+        message = "this knowledge folder is inside an archive and cannot be written to"
+        raise SettingsError(message)
+    target.write_text(page, "utf-8")
+    click.echo(f"{target} written", err=True)
+
+
+def _folder(settings: Settings) -> FoundFolder:
+    for found in find_folders(settings.hooks_path):
+        if found.id == _TOPIC:
+            return found
+    message = f"no knowledge folder {_TOPIC} found; check CDS_HOOKS_PATH"
+    raise SettingsError(message)
+
+
+def _knowledge(settings: Settings) -> Knowledge:
+    return load_knowledge(_folder(settings).folder)
+
+
+def _today(settings: Settings) -> date:
+    from cds_service.app import utc_now  # noqa: PLC0415
+
+    return utc_now().astimezone(settings.time_zone).date()
+
+
+def _as_date(value: object) -> date | None:
+    return date.fromisoformat(str(value)[:10]) if value is not None else None

@@ -1,0 +1,124 @@
+"""The clinical story of one call, pure: orders, chart, picture, decision, cards.
+
+The HTTP service, the command line, the demo and the tests all call these two functions.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from cds_service.cards import cards_for, decision_object
+from cds_service.chart import Source, SourceState, read_chart
+from cds_service.clinical_picture import ClinicalPicture
+from cds_service.decision import Decision, decide
+from cds_service.episodes import current_episode
+from cds_service.errors import EvidenceUnavailable
+from cds_service.fact_kinds import ReadingContext
+from cds_service.fhir import identifier_tokens
+from cds_service.knowledge import Knowledge
+from cds_service.order_reading import read_orders, with_referenced_reasons
+from cds_service.orders import DraftOrder
+from cds_service.protocol import HookRequest, drafts_in_question
+from cds_service.records import Chart
+from cds_service.site_file import NO_SITE_FILE, SiteFile
+from cds_service.terminology import Terminology
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one call comes to: decisions as objects, and both wire forms."""
+
+    judged: tuple[Decision, ...] = ()
+    cards: tuple[Mapping[str, object], ...] = ()
+    decisions: tuple[Mapping[str, object], ...] = ()
+
+
+def orders_in_scope(
+    knowledge: Knowledge, request: HookRequest, site: SiteFile = NO_SITE_FILE
+) -> tuple[DraftOrder, ...]:
+    """Return the orders of this topic among those in question: cheap, needs no chart."""
+    return read_orders(
+        (draft.resource for draft in drafts_in_question(request)),
+        patient_id=request.patient_id,
+        definition=knowledge.order,
+        terminology=Terminology(knowledge.value_sets).for_call(),
+        site_codes=site.order_codes,
+    )
+
+
+def evaluate(
+    knowledge: Knowledge,
+    request: HookRequest,
+    sources: Iterable[Source],
+    *,
+    today: date,
+    zone: ZoneInfo,
+    site: SiteFile = NO_SITE_FILE,
+) -> Outcome:
+    """Judge every order in scope against what could be read of the patient.
+
+    Raises EvidenceUnavailable if neither Patient nor Condition data could be had at all.
+    """
+    orders = orders_in_scope(knowledge, request, site)
+    if not orders:
+        return Outcome()
+    kept = tuple(sources)
+    _require_evidence(knowledge, kept)
+    terminology = Terminology(knowledge.value_sets).for_call()
+    drafts = [draft.resource for draft in request.draft_orders]
+    chart = read_chart(
+        kept,
+        patient_id=request.patient_id,
+        draft_refs=frozenset(draft.ref for draft in request.draft_orders),
+        draft_identifiers=frozenset[str]().union(
+            *(identifier_tokens(draft.get("identifier")) for draft in drafts)
+        ),
+        terminology=terminology,
+        zone=zone,
+        today=today,
+    )
+    judged = tuple(_judge(knowledge, order, chart, terminology, today) for order in orders)
+    return Outcome(
+        judged=judged,
+        cards=tuple(
+            card
+            for decision in judged
+            for card in cards_for(
+                knowledge,
+                decision,
+                hook_instance=request.hook_instance,
+                other_drafts=[d for d in drafts if d is not decision.order.resource],
+            )
+        ),
+        decisions=tuple(decision_object(knowledge, decision) for decision in judged),
+    )
+
+
+def _judge(
+    knowledge: Knowledge, order: DraftOrder, chart: Chart, terminology: Terminology, today: date
+) -> Decision:
+    """Read the picture of the patient as far as this order is concerned, then decide."""
+    reasoned = with_referenced_reasons(order, chart, terminology)
+    episode = current_episode(knowledge.episode, chart, reasoned, terminology, today)
+    context = ReadingContext(
+        chart=chart,
+        order=reasoned,
+        today=today,
+        terminology=terminology,
+        episode=episode,
+        findings={},
+    )
+    return decide(knowledge, reasoned, ClinicalPicture.of(knowledge.facts, context))
+
+
+def _require_evidence(knowledge: Knowledge, sources: tuple[Source, ...]) -> None:
+    """Refuse only if none of the required sources was read (R-PRE-12); otherwise cope."""
+    read = {source.key for source in sources if source.state is SourceState.READ}
+    if read.isdisjoint(knowledge.required_sources):
+        wanted = " and ".join(knowledge.required_sources)
+        message = (
+            f"Neither of {wanted} is in prefetch, and neither could be read from the FHIR "
+            "server: no advice can be given on this order."
+        )
+        raise EvidenceUnavailable(message)
