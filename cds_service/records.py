@@ -192,6 +192,7 @@ class ServiceRequest(Record):
     reason_refs: tuple[str, ...] = ()
     identifiers: frozenset[str] = frozenset()
     based_on: frozenset[str] = frozenset()
+    accessions: frozenset[str] = frozenset()
     replaces: frozenset[str] = frozenset()
     requisition: str = ""
     categories: tuple[Concept, ...] = ()
