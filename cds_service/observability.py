@@ -1,8 +1,8 @@
 """What an operator sees: JSON log lines from an allow-list of keys, and Prometheus metrics.
 
 Nothing that comes from a request is a label or a log value, except a hookInstance that is a UUID.
-Foreign loggers (gunicorn, urllib3) are cut down to their constant message: their arguments may
-hold addresses with a query.
+Foreign loggers (gunicorn, urllib3) are cut down to message templates: what is filled in may come
+from a request.
 """
 
 import json
@@ -52,6 +52,8 @@ LOG_KEYS = (
 )
 """The only keys that a log line may carry beside time, level, message and place."""
 
+TEXT_LEFT_OUT = "(text left out)"
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OTHER = "other"
 _NONE = "none"
@@ -68,11 +70,14 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "pid": record.process,
-            # The template, not getMessage(): arguments may be anything.
-            "message": str(record.msg),
         }
         if record.name.partition(".")[0] == OUR_LOGGERS:
+            line["message"] = str(record.msg)
             line |= {key: record.__dict__[key] for key in LOG_KEYS if key in record.__dict__}
+        else:
+            # A template is a constant; a text without arguments may hold what was received.
+            line["message"] = str(record.msg) if record.args else TEXT_LEFT_OUT
+            line["at"] = [f"{record.filename}:{record.lineno} {record.funcName}"]
         if record.exc_info and record.exc_info[1] is not None:
             line["exception"] = type(record.exc_info[1]).__name__
             line["at"] = _places(record.exc_info[1])

@@ -153,7 +153,7 @@ def call_service(service_id: str) -> Response:
         zone=wiring.settings.time_zone,
         site=wiring.site,
     )
-    shown = outcome.cards if mode is Mode.LIVE else []
+    shown = outcome.cards if mode is Mode.LIVE else ()
     _record(call, wiring.metrics, shown, outcome.decisions)
     return _json(_answer(shown, outcome.decisions, mode))
 
@@ -263,13 +263,21 @@ def _json_body() -> bytes:
         raise WrongMediaType("Send the body as Content-Type: application/json.")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise WrongMediaType("Send the body without Content-Encoding.")
+    limit = _wiring().settings.max_body_bytes
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        limit = _wiring().settings.max_body_bytes
-        raise TooLarge(f"The body has more than {limit} bytes.") from None
+        raise _too_large(limit) from None
     except (ClientDisconnected, OSError):
         raise MalformedRequest("The body is shorter than announced, or came too slowly.") from None
+    if request.content_length is None and len(body) >= limit:
+        # Werkzeug cuts a body of unknown length off at the limit, without a word.
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body has more than {limit} bytes.")
 
 
 def _answer(

@@ -1,0 +1,83 @@
+"""Log lines: an allow-list of keys, and nothing of exceptions or foreign loggers but constants."""
+
+import json
+import logging
+
+import pytest
+
+from cds_service.observability import JsonLines, loggable_hook_instance, unreadable_types
+
+
+def line(record: logging.LogRecord) -> dict[str, object]:
+    written = json.loads(JsonLines().format(record))
+    assert isinstance(written, dict)
+    return written
+
+
+def record(name: str = "cds_service.routes", **members: object) -> logging.LogRecord:
+    return logging.makeLogRecord(
+        {"name": name, "msg": "hook call", "levelname": "INFO", "levelno": 20, **members}
+    )
+
+
+def test_only_keys_of_the_allow_list_are_written() -> None:
+    written = line(record(service="s", status=200, patient="Janet Doe"))
+
+    assert {"service": "s", "status": 200} == {k: written[k] for k in ("service", "status")}
+    assert "Janet" not in json.dumps(written)
+
+
+def test_arguments_and_keys_of_foreign_loggers_are_left_out() -> None:
+    written = line(
+        record(
+            "urllib3.connectionpool",
+            msg='"GET %s"',
+            args=("/Condition?patient=Janet",),
+            service="Janet",
+        )
+    )
+
+    assert '"GET %s"' == written["message"]
+    assert "Janet" not in json.dumps(written)
+
+
+def test_a_text_of_a_foreign_logger_without_arguments_is_left_out() -> None:
+    written = line(record("gunicorn.error", msg="Invalid method: Janet", filename="base.py"))
+
+    assert "(text left out)" == written["message"]
+    assert "base.py" in str(written["at"])
+    assert "Janet" not in json.dumps(written)
+
+
+def test_an_exception_shows_type_and_place_but_not_its_text() -> None:
+    try:
+        int("Janet Doe")
+    except ValueError as error:
+        written = line(record(exc_info=(type(error), error, error.__traceback__)))
+
+    assert "ValueError" == written["exception"]
+    assert "test_observability.py" in str(written["at"])
+    assert "Janet" not in json.dumps(written)
+
+
+@pytest.mark.parametrize(
+    ("sent", "logged"),
+    [
+        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02", "5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02"),
+        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02\nx", None),
+        ("Janet Doe", None),
+        ("", None),
+    ],
+)
+def test_a_hook_instance_is_logged_only_if_it_is_a_uuid(sent: str, logged: str | None) -> None:
+    assert logged == loggable_hook_instance(sent)
+
+
+def test_unreadable_sources_become_types_without_reasons() -> None:
+    decisions: list[dict[str, object]] = [
+        {"unreadable": ["Observation: 503", "Condition: timeout"]},
+        {"unreadable": ["Observation: incomplete"]},
+        {"row": "G4"},
+    ]
+
+    assert ("Condition", "Observation") == unreadable_types(decisions)
