@@ -262,9 +262,10 @@ def test_the_capability_statement_names_types_and_parameters() -> None:
         statement = bundle_of(f"{server.base_url}/metadata")
 
     assert "4.0.1" == statement["fhirVersion"]
-    (rest,) = statement["rest"]  # type: ignore[misc]  # a list, in this test
-    assert ["Observation", "Patient"] == [r["type"] for r in rest["resource"]]
-    assert {"name": "date", "type": "date"} in rest["resource"][0]["searchParam"]
+    rest = statement["rest"]
+    assert isinstance(rest, list)
+    assert ["Observation", "Patient"] == [r["type"] for r in rest[0]["resource"]]
+    assert {"name": "date", "type": "date"} in rest[0]["resource"][0]["searchParam"]
 
 
 def test_a_transaction_is_kept_with_the_references_of_a_server() -> None:

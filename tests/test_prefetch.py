@@ -43,7 +43,9 @@ TEMPLATES = {
     "observations": "Observation?patient={{context.patientId}}&_sort=-date&_count=200",
 }
 GENEROUS_SECONDS = 20.0
-SHORT_SECONDS = 0.4
+SHORT_SECONDS = 1.0
+MARGIN_SECONDS = 5
+"""What a busy machine may add; the servers of these tests would take 15 to 60 seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +269,14 @@ def test_a_key_under_another_name_fills_the_gap_of_its_type(reader: FhirReader) 
     assert problems == sources["conditions"].content
     assert (bundle(CONDITIONS[2]),) == sources["conditions"].more
     assert (SourceState.NOT_SENT, "") == outcome_of(sources["devices"])
+
+
+def test_a_published_key_with_the_wrong_content_fills_no_other_gap(reader: FhirReader) -> None:
+    """R-PRE-15."""
+    sources = sources_of(request_to(None, prefetch={"devices": bundle(*CONDITIONS)}), reader)
+
+    assert (SourceState.READ, "") == outcome_of(sources["devices"])
+    assert (SourceState.NOT_SENT, "") == outcome_of(sources["conditions"])
 
 
 @pytest.mark.parametrize(
@@ -650,7 +660,7 @@ def test_the_answer_comes_within_the_budget_without_what_is_late(
 
     assert (SourceState.UNREADABLE, "timeout") == outcome_of(sources.pop("conditions"))
     assert {(SourceState.READ, "")} == set(map(outcome_of, sources.values()))
-    assert SHORT_SECONDS + 2 > took
+    assert SHORT_SECONDS + MARGIN_SECONDS > took
 
 
 def test_the_pages_that_came_in_time_are_kept(reader: FhirReader) -> None:
@@ -697,7 +707,7 @@ def test_a_trickling_body_ends_with_the_deadline_and_frees_its_thread(reader: Fh
                 Deadline(at=started + SHORT_SECONDS, monotonic=time.monotonic),
             )
 
-        assert SHORT_SECONDS + 2 > time.monotonic() - started
+        assert SHORT_SECONDS + MARGIN_SECONDS > time.monotonic() - started
 
 
 def test_the_token_is_in_no_log_and_in_no_text_of_an_object(
