@@ -22,7 +22,8 @@ from cds_service.knowledge import (
     Rating,
     Rule,
 )
-from cds_service.suggestions import PREGNANT
+from cds_service.order_writing import planned_for
+from cds_service.suggestions import PREGNANT, care_due
 
 _EVIDENCE_OF_A_FACT = 2
 _EVIDENCE_OF_A_CARD = 6
@@ -30,6 +31,8 @@ _ALSO_LIMIT = 5
 _TITLE_LIMIT = 80
 _TEXT_LIMIT = 200
 _NO_RADIATION = "O"
+_SAID_TODAY = "order"
+"""Element of evidence that the order itself gives: it needs no date."""
 
 
 def detail_of(knowledge: Knowledge, decision: Decision, *, names_order: bool) -> str:
@@ -91,6 +94,12 @@ class _Page:
         """Rows that raise the priority: nothing in them may reassure or slow down (§0.3)."""
         return any(rule.kind == "A6" for rule in self.decision.rule.suggestions)
 
+    @property
+    def is_rating(self) -> bool:
+        """Whether there is a rating that may be called provisional or backed by silence."""
+        unrated = {Rating.NOT_COVERED, Rating.INSUFFICIENT_INFORMATION}
+        return not self.is_urgent and self.decision.rating not in unrated
+
     def phrase(self, key: str) -> str:
         """Return a fixed phrase."""
         return self.knowledge.wording.phrases[key]
@@ -126,10 +135,20 @@ class _Page:
         )
         yield f"**{self.phrase(decision.rating)}:** {rated}{scope}."
         yield self.filled(self.card.verdict)
+        yield self._dated_already()
         if decision.is_softened:
-            yield self.phrase("softened")
-        elif decision.is_provisional and not self.is_urgent:
-            yield self.phrase("provisional")
+            yield self.phrase("softened_unread" if decision.unreadable else "softened")
+        elif decision.is_provisional and self.is_rating:
+            yield self.phrase("provisional" if decision.rule.is_provisional else "rests_on_weak")
+
+    def _dated_already(self) -> str:
+        """Say that an order which should wait is dated late enough (A7 was taken)."""
+        waits = any(rule.kind == "A7" for rule in self.decision.rule.suggestions)
+        due = care_due(self.knowledge, self.decision) if waits else None
+        planned = planned_for(self.decision.order.resource)
+        if due is None or planned is None or planned < due:
+            return ""
+        return f"{self.phrase('dated_already')} {planned.isoformat()}."
 
     def asked(self) -> tuple[str, ...]:
         """Questions of the brakes, of the row, and of contradictory codes."""
@@ -208,6 +227,7 @@ class _Page:
         """Say what else the record holds, what it does not, and what could not be read."""
         rows = (
             self.heading("also", self._also()),
+            self.heading("partial", self._partial()),
             self.heading("absent", self._absent()),
             self.heading("not_found", self._not_found()),
             self.heading("unreadable", self._unreadable()),
@@ -215,16 +235,27 @@ class _Page:
         return "\n".join(f"- {row}" for row in rows if row)
 
     def _also(self) -> str:
-        """Facts that other rows would use (§5, notes)."""
+        """Facts that other rows rest on (§5, notes)."""
+        rules = self.knowledge.appropriateness.rules
+        elsewhere = {fact for rule in rules for fact in rule.supporting_facts}
         named = [
             self._named(fact)
             for fact in self.knowledge.facts
             if self.decision.picture.findings[fact.id].is_true
+            and fact.id in elsewhere.difference(self.decision.rule.supporting_facts)
             and fact.has_card_line
             and not fact.is_internal
-            and fact.id not in self.decision.rule.supporting_facts
         ]
         return ", ".join(named[:_ALSO_LIMIT])
+
+    def _partial(self) -> str:
+        """Tell what is on record of a decisive fact, though too little to decide it."""
+        told = [
+            self._evidence(evidence, self.decision.picture.findings[fact.id])
+            for fact in self._sought()
+            for evidence in self.decision.picture.findings[fact.id].evidence
+        ]
+        return "; ".join(list(dict.fromkeys(told))[:_EVIDENCE_OF_A_FACT])
 
     def _absent(self) -> str:
         """Red flags that the record denies: a statement, so it may be told (§5, notes)."""
@@ -235,6 +266,7 @@ class _Page:
             and fact.is_red_flag
             and fact.has_card_line
             and not self.is_urgent
+            and _is_stated(self.decision.picture.findings[fact.id])
         )
 
     def _named(self, fact: FactDefinition) -> str:
@@ -244,15 +276,20 @@ class _Page:
         return f"{fact.label} ({when.text})" if when is not None and known else fact.label
 
     def _sought(self) -> tuple[FactDefinition, ...]:
-        """Red flags and decisive facts that are unknown, for a row that rates."""
+        """Red flags and decisive facts that are unknown, the most urgent rows' first."""
         if self.is_urgent or self.decision.rating is Rating.NOT_COVERED:
             return ()
-        return tuple(
+        rules = self.knowledge.appropriateness.rules
+        order = [fact for rule in rules for fact in rule.supporting_facts]
+        sought = (
             fact
             for fact in self.knowledge.facts
             if self.decision.picture.findings[fact.id].value is None
             and not fact.is_internal
             and (fact.is_red_flag or fact.id in self.decision.missing)
+        )
+        return tuple(
+            sorted(sought, key=lambda f: order.index(f.id) if f.id in order else len(order))
         )
 
     def _is_checked(self, fact: FactDefinition) -> bool:
@@ -261,7 +298,11 @@ class _Page:
         return kinds.isdisjoint(self.decision.picture.unreadable)
 
     def _not_found(self) -> str:
-        names = [fact.label for fact in self._sought() if self._is_checked(fact)]
+        names = [
+            fact.label
+            for fact in self._sought()
+            if self._is_checked(fact) and not self.decision.picture.findings[fact.id].evidence
+        ]
         return f"{', '.join(names)} ({self.phrase('not_found_limits')})" if names else ""
 
     def _unreadable(self) -> str:
@@ -315,10 +356,18 @@ def resource_types_of(knowledge: Knowledge, fact: FactDefinition) -> frozenset[s
     return kinds
 
 
+def _is_stated(finding: Finding) -> bool:
+    """Whether the chart says so, other than by the age of the patient."""
+    resources = [ref for evidence in finding.evidence for ref in evidence.resources]
+    return any(not ref.startswith("Patient/") for ref in resources)
+
+
 def _dated(evidence: Evidence, phrases: Mapping[str, str]) -> str:
     """Return the date with what it is the date of: `recorded 2026-03-06`."""
     when = evidence.when
-    if when is None or (when.text in evidence.text and when.precision is not Precision.UNKNOWN):
+    if when is None or when.element == _SAID_TODAY:
+        return ""
+    if when.text in evidence.text and when.precision is not Precision.UNKNOWN:
         return ""
     if when.precision is Precision.UNKNOWN:
         return phrases["no_date"]

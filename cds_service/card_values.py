@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from cds_service.decision import Decision
 from cds_service.knowledge import Knowledge
-from cds_service.suggestions import care_due, care_start
+from cds_service.suggestions import care_due, care_start, care_weeks
 
 PLACEHOLDERS = frozenset({"which", "date", "n", "due", "weeks"})
 """Placeholders of summaries, verdicts, lines and questions."""
@@ -23,7 +23,7 @@ def summary_values(knowledge: Knowledge, decision: Decision) -> Iterator[Mapping
         "date": start.text if start else phrases["no_date"],
         "n": str(max((decision.picture.today - start.latest).days, 0) // 7) if start else "0",
         "due": due.isoformat() if due else phrases["no_date"],
-        "weeks": str(knowledge.thresholds["conservative_weeks"].value),
+        "weeks": care_weeks(knowledge),
     }
     reasons = [
         knowledge.fact(fact).label

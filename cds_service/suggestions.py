@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from cds_service.decision import Decision, holds
-from cds_service.fhir import objects, text_of
+from cds_service.fhir import codeable, objects, text_of
 from cds_service.fhir_dates import DateInterval
 from cds_service.knowledge import Choice, Knowledge, SuggestionRule
 from cds_service.order_reading import INDICATION_SYSTEM
@@ -27,11 +27,14 @@ from cds_service.order_writing import (
 )
 from cds_service.orders import DraftOrder, Priority
 from cds_service.records import Coding
+from cds_service.value_sets import canonical_system
 
 MAX_CHOICES = 4
 """A4 offers no more: each is a button (§9)."""
 PREGNANT = "pregnant"
 """Fact id; while it is true nothing with ionising radiation is proposed (design, proof 6)."""
+CARE_DAYS = "conservative_days"
+"""Threshold: days of conservative care before MRI is rated for a procedure."""
 
 _NAMESPACE = uuid.UUID("6f1c5b4e-6c55-5d0c-9a39-0d4f6d1b7a52")
 _URGENCY = tuple(Priority)
@@ -93,7 +96,12 @@ def care_due(knowledge: Knowledge, decision: Decision) -> date | None:
     start = care_start(decision)
     if start is None:
         return None
-    return start.latest + timedelta(weeks=knowledge.thresholds["conservative_weeks"].value)
+    return start.latest + timedelta(days=knowledge.thresholds[CARE_DAYS].value)
+
+
+def care_weeks(knowledge: Knowledge) -> str:
+    """Return the weeks of care that the criteria ask for, as a text."""
+    return str(knowledge.thresholds[CARE_DAYS].value // 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +190,7 @@ class _Author:
         codings = [
             written_coding(target, system=system)
             for target in targets
-            if (system := self._system_in(old, target.system))
+            if (system := _spelling_in(old, target.system))
         ]
         if not codings and targets and (old or mentions_contrast):
             # No system in common, or words that a text alone would not outweigh (§3).
@@ -198,14 +206,6 @@ class _Author:
         if mentions_contrast:
             notes.append(self._words("contrast_elsewhere"))
         return self._update(rule, key, {"code": code}, description=" ".join(notes))
-
-    def _system_in(self, old: Collection[Mapping[str, object]], system: str) -> str:
-        """Return the EHR's own spelling of a system that the order uses, or nothing."""
-        concept = self.decision.picture.context.terminology.concept
-        for raw in old:
-            if any(coding.system == system for coding in concept({"coding": [raw]}).codings):
-                return text_of(raw.get("system"))
-        return ""
 
     def _choices(self, codes: Collection[str]) -> Iterator[_Proposal]:
         """A4: the choices that would change something, decisive ones first."""
@@ -308,10 +308,12 @@ class _Author:
         return self._proposed(rule, "A5", action)
 
     def _is_referral(self, draft: Mapping[str, object], codes: Collection[Coding]) -> bool:
-        concept = self.decision.picture.context.terminology.concept(draft.get("code"))
-        known = {(coding.system, coding.code) for coding in codes}
-        return concept.text == self._words("A5.order") or any(
-            (coding.system, coding.code) in known for coding in concept.codings
+        concept = codeable(draft.get("code")) or {}
+        old = objects(concept.get("coding"))
+        written = {(coding.system, coding.code) for coding in codes}
+        return text_of(concept.get("text")) == self._words("A5.order") or any(
+            (canonical_system(text_of(raw.get("system"))), text_of(raw.get("code"))) in written
+            for raw in old
         )
 
     def _priority(self, rule: SuggestionRule) -> _Proposal | None:
@@ -366,10 +368,15 @@ class _Author:
     def _words(self, key: str, *, choice: str = "") -> str:
         """Return a text of `suggestion_labels` with its placeholders filled."""
         due = care_due(self.knowledge, self.decision)
-        weeks = self.knowledge.thresholds["conservative_weeks"].value
         return (
             self.knowledge.wording.suggestion_labels[key]
             .replace("{due}", due.isoformat() if due else "")
-            .replace("{weeks}", str(weeks))
+            .replace("{weeks}", care_weeks(self.knowledge))
             .replace("{choice}", choice)
         )
+
+
+def _spelling_in(codings: Collection[Mapping[str, object]], system: str) -> str:
+    """Return the EHR's own spelling of a system among its codings, or nothing."""
+    spellings = (text_of(raw.get("system")) for raw in codings)
+    return next((s for s in spellings if s and canonical_system(s) == system), "")
