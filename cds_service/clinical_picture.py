@@ -38,6 +38,30 @@ class ClinicalPicture:
             unreadable=context.chart.unreadable,
         )
 
+    @classmethod
+    def supposing(
+        cls,
+        facts: tuple[FactDefinition, ...],
+        given: Mapping[str, Finding],
+        context: ReadingContext,
+    ) -> "ClinicalPicture":
+        """Take some findings as given and hold them; read the others in view of them (cases)."""
+        held = tuple(
+            replace(fact, readings=(), answers={}) if fact.id in given else fact for fact in facts
+        )
+        findings: dict[str, Finding] = {}
+        seen = replace(context, findings=findings)
+        for fact in held:
+            findings[fact.id] = given[fact.id] if fact.id in given else _finding(fact, seen)
+        return cls(
+            facts=held,
+            findings=findings,
+            context=seen,
+            today=context.today,
+            episode=context.episode,
+            unreadable=context.chart.unreadable,
+        )
+
     def assuming(self, fact_id: str, *, value: bool) -> Mapping[str, Finding]:
         """Return the findings as they would be if a fact were known, dependants read again."""
         assumed: dict[str, Finding] = dict(self.findings)

@@ -15,6 +15,7 @@ from cds_service.episodes import EpisodeDefinition
 from cds_service.fact_kinds import FactKind
 from cds_service.orders import ImagingProtocol, OrderDefinition
 from cds_service.records import Coding
+from cds_service.terminology import Terminology
 from cds_service.value_sets import ValueSets
 
 
@@ -365,6 +366,8 @@ class CaseValue(StrEnum):
     POSSIBLE = "possible"
     FALSE = "false"
     POSSIBLE_FALSE = "possible_false"
+    UNKNOWN = "unknown"
+    """Said only where it would follow from the other facts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -433,6 +436,13 @@ class Knowledge:
     statements: tuple[Statement, ...] = ()
     value_set_notes: tuple[ValueSetNote, ...] = ()
     cases: tuple[Case, ...] = ()
+
+    terminology: Terminology = field(init=False, repr=False, compare=False)
+    """Recognises by `value_sets`; take `for_call()` for each call."""
+
+    def __post_init__(self) -> None:
+        """Index the value sets once, at load."""
+        object.__setattr__(self, "terminology", Terminology(self.value_sets))
 
     def fact(self, fact_id: str) -> FactDefinition:
         """Return the definition of a fact that the loader has checked to exist."""
