@@ -24,6 +24,8 @@ class Fault(StrEnum):
     """The connection ends before the announced length."""
     TRICKLE = "trickle"
     """One byte at a time, with the delay before each."""
+    BAD_GZIP = "bad-gzip"
+    """A body that is not packed under a header that says so."""
     OUTCOME = "outcome"
     """An OperationOutcome with status 200 in place of the Bundle."""
     EMPTY = "empty"

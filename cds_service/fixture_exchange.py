@@ -82,7 +82,6 @@ class Exchange(BaseHTTPRequestHandler):
     ) -> None:
         """Answer with a resource in the way that `behaviour` asks for."""
         body = json.dumps(resource).encode() + b" " * behaviour.pad_bytes
-        packing = {"content_encoding": "gzip"} if behaviour.is_gzipped else {}
         if behaviour.is_gzipped:
             body = gzip.compress(body)
         match behaviour.fault:
@@ -106,7 +105,9 @@ class Exchange(BaseHTTPRequestHandler):
             case Fault.REDIRECT:
                 location = {"location": behaviour.target + self.path}
                 self._send(302, b"", "text/html", location)
-            case _:
+            case fault:
+                says_gzip = behaviour.is_gzipped or fault is Fault.BAD_GZIP
+                packing = {"content_encoding": "gzip" if says_gzip else ""}
                 self._send(status, body, behaviour.content_type, packing)
 
     def _send(
@@ -156,5 +157,6 @@ class Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing when a client hangs up: callers with a time budget do so all the time."""
+        # ValueError: http.server flushes a file that Fault.RESET has closed.
         if not isinstance(sys.exception(), ConnectionError | ValueError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # as typeshed

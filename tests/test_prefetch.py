@@ -488,6 +488,7 @@ def test_a_redirect_is_not_followed(reader: FhirReader, tripwire: FixtureServer)
         pytest.param(Behaviour(fault=Fault.HTML), "not JSON", id="log-in page"),
         pytest.param(Behaviour(content_type="application/xml"), "not JSON", id="XML"),
         pytest.param(Behaviour(fault=Fault.TRUNCATED), "not JSON", id="half of the JSON"),
+        pytest.param(Behaviour(fault=Fault.BAD_GZIP), "not JSON", id="not packed as it says"),
         pytest.param(Behaviour(fault=Fault.CUT_OFF), "incomplete", id="cut off"),
         pytest.param(Behaviour(fault=Fault.RESET), "reset", id="reset"),
         pytest.param(Behaviour(pad_bytes=11_000_000), "too large", id="too large"),
@@ -510,9 +511,7 @@ def test_a_failure_has_its_reason_and_does_not_spoil_the_others(
 
 
 def test_an_answer_of_another_kind_is_not_taken_for_the_source(reader: FhirReader) -> None:
-    with FixtureServer(
-        [{"resourceType": "Patient", "id": "p1"}], behaviours={"Patient": Behaviour()}
-    ) as server:
+    with FixtureServer(CHARTS) as server:
         published = Published(
             services=(
                 ServiceDescription(
@@ -536,6 +535,16 @@ def test_an_answer_of_another_kind_is_not_taken_for_the_source(reader: FhirReade
         )
 
     assert {(SourceState.UNREADABLE, "not FHIR")} == set(map(outcome_of, sources))
+
+
+def test_an_answer_that_is_nested_too_deeply_is_too_large(reader: FhirReader) -> None:
+    nested: dict[str, object] = {}
+    for _ in range(300):
+        nested = {"extension": [nested]}
+    with FixtureServer([*CHARTS, {**resource("Condition", 2), **nested}]) as server:
+        source = read_all(server, reader)["conditions"]
+
+    assert (SourceState.UNREADABLE, "too large") == outcome_of(source)
 
 
 @pytest.mark.parametrize("fault", [Fault.OUTCOME, Fault.EMPTY, Fault.EPIC_EMPTY])
