@@ -1,0 +1,235 @@
+"""What a record or the clinician's words say of a value set: codes first, then words.
+
+Source: decision table §2.1 and §2.5. Reading is tolerant: whatever shape a sender gives a
+concept, what can be read of it is read, and the rest is left out (quirks 12–14, 19–21, 48–51).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cds_service.findings import Strength
+from cds_service.records import Coding, Concept
+from cds_service.text_clauses import plain
+from cds_service.text_patterns import ReadingOption
+from cds_service.text_places import ReadClause, read_clauses_of
+from cds_service.text_reading import NOTHING_SAID, TextReading, TextState, read_clauses
+from cds_service.value_sets import ValueSets, canonical_system
+
+_IN_ORDER_OF_WEIGHT = (
+    TextState.CURRENT,
+    TextState.SUSPECTED,
+    TextState.HISTORY,
+    TextState.NEGATED,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What something says of a value set, and on what it rests."""
+
+    state: TextState
+    """Never NONE."""
+    strength: Strength
+    by: Literal["code", "text"]
+    words: str
+    """Raw: the label of the coded concept, or the clause that decided."""
+    code: Coding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Readings:
+    """What was read during one call. It dies with the call: chart text is never kept."""
+
+    clauses: dict[str, tuple[ReadClause, ...]] = field(default_factory=dict)
+    candidates: dict[str, frozenset[str]] = field(default_factory=dict)
+    said: dict[tuple[str, str], TextReading] = field(default_factory=dict)
+
+
+class Terminology:
+    """Recognises concepts by the value sets of one knowledge folder."""
+
+    def __init__(self, value_sets: ValueSets) -> None:
+        """Index the stems of all text patterns; nothing of a patient is held."""
+        self._value_sets = value_sets
+        self._this_year: int | None = None
+        self._readings: _Readings | None = None
+        stems: dict[str, set[str]] = {}
+        for set_id in sorted(value_sets.ids):
+            patterns = value_sets.patterns(set_id)
+            for stem in patterns.stems if patterns is not None else ():
+                stems.setdefault(stem, set()).add(set_id)
+        self._stems = tuple((stem, frozenset(sets)) for stem, sets in sorted(stems.items()))
+
+    def for_call(self, this_year: int | None = None) -> "Terminology":
+        """Return a copy that remembers what it has read; use one for each call, then drop it.
+
+        With `this_year`, "foot drop 2026" is history only after that year.
+        """
+        copy = object.__new__(Terminology)
+        copy._value_sets = self._value_sets
+        copy._stems = self._stems
+        copy._this_year = this_year
+        copy._readings = _Readings()
+        return copy
+
+    @property
+    def value_sets(self) -> ValueSets:
+        """The sets it recognises by."""
+        return self._value_sets
+
+    def concept(self, raw: object) -> Concept:
+        """Return a CodeableConcept with its sets. Never raises, whatever the JSON.
+
+        Also takes an R5 CodeableReference, a plain string, a bare Coding and a list of any.
+        """
+        codings = tuple(self._codings(raw))
+        sets = frozenset[str]().union(
+            *(self._value_sets.sets_of(c.system, c.code) for c in codings)
+        )
+        return Concept(codings=codings, text=_text_of(raw), sets=sets)
+
+    def coding(self, raw: object) -> Concept:
+        """Return a bare Coding (`ImagingStudy.modality`) as a concept; a string is a code."""
+        if isinstance(raw, str):
+            return self.concept({"code": raw})
+        return self.concept(raw)
+
+    def in_record(self, concept: Concept, notes: Sequence[str], set_id: str) -> Said | None:
+        """Return what a record entry says of a set: by code, strong; by words, possible.
+
+        Words are read only if no coding is recognised in any set: text, then displays, then
+        notes; the first that says anything counts.
+        """
+        if set_id in concept.sets:
+            return Said(
+                state=TextState.CURRENT,
+                strength=Strength.STRONG,
+                by="code",
+                words=concept.label,
+                code=self._member(concept, set_id),
+            )
+        if concept.is_recognised:
+            return None
+        for text in (concept.text, *(c.display for c in concept.codings), *notes):
+            said = self.in_words(text, set_id)
+            if said is not None:
+                return said
+        return None
+
+    def in_words(self, text: str, set_id: str) -> Said | None:
+        """Return what words say of a set (always `possible`), or None if they do not name it."""
+        reading = self._read(text, set_id)
+        if reading.state is TextState.NONE:
+            return None
+        return Said(
+            state=reading.state, strength=Strength.POSSIBLE, by="text", words=reading.clause
+        )
+
+    def words_of(self, concept: Concept) -> tuple[str, ...]:
+        """Return the clinician's words in a concept: its text, displays of unknown codings."""
+        displays = (
+            c.display for c in concept.codings if not self._value_sets.sets_of(c.system, c.code)
+        )
+        return tuple(dict.fromkeys(words for words in (concept.text, *displays) if words.strip()))
+
+    def is_known(self, text: str) -> bool:
+        """Tell whether words name anything clinical; the name of an exam or a site is no reason."""
+        return any(
+            self._read(text, set_id).state is not TextState.NONE
+            for set_id in sorted(self._candidates(text))
+            if (patterns := self._value_sets.patterns(set_id)) is not None
+            and ReadingOption.NAMES_ONLY not in patterns.options
+        )
+
+    def _member(self, concept: Concept, set_id: str) -> Coding | None:
+        return next(
+            (c for c in concept.codings if set_id in self._value_sets.sets_of(c.system, c.code)),
+            None,
+        )
+
+    def _read(self, text: str, set_id: str) -> TextReading:
+        """Read for a set and the sets it imports; the weightiest state counts."""
+        candidates = self._candidates(text)
+        readings = [
+            self._read_one(text, pattern_set)
+            for pattern_set in self._value_sets.pattern_sets(set_id)
+            if pattern_set in candidates
+        ]
+        for state in _IN_ORDER_OF_WEIGHT:
+            for reading in readings:
+                if reading.state is state:
+                    return reading
+        return NOTHING_SAID
+
+    def _read_one(self, text: str, set_id: str) -> TextReading:
+        key = (text, set_id)
+        if self._readings is not None and key in self._readings.said:
+            return self._readings.said[key]
+        patterns = self._value_sets.patterns(set_id)
+        reading = (
+            NOTHING_SAID
+            if patterns is None
+            else read_clauses(self._clauses(text), patterns, this_year=self._this_year)
+        )
+        if self._readings is not None:
+            self._readings.said[key] = reading
+        return reading
+
+    def _clauses(self, text: str) -> tuple[ReadClause, ...]:
+        if self._readings is None:
+            return read_clauses_of(text)
+        if text not in self._readings.clauses:
+            self._readings.clauses[text] = read_clauses_of(text)
+        return self._readings.clauses[text]
+
+    def _candidates(self, text: str) -> frozenset[str]:
+        """Return the sets that the text might name; most texts name none, and this is quick."""
+        if self._readings is not None and text in self._readings.candidates:
+            return self._readings.candidates[text]
+        lowered = plain(text).lower()
+        found = frozenset[str]().union(*(sets for stem, sets in self._stems if stem in lowered))
+        if self._readings is not None:
+            self._readings.candidates[text] = found
+        return found
+
+    def _codings(self, raw: object) -> Iterator[Coding]:
+        if isinstance(raw, list):
+            for item in raw:
+                yield from self._codings(item)
+        elif isinstance(raw, Mapping):
+            if isinstance(raw.get("concept"), Mapping):
+                yield from self._codings(raw["concept"])
+            elif "coding" in raw:
+                yield from self._codings(raw["coding"])
+            elif coding := _coding(raw):
+                yield coding
+
+
+def _coding(raw: Mapping[str, object]) -> Coding | None:
+    system, code, display = (_string(raw, key) for key in ("system", "code", "display"))
+    if not code and not display:
+        return None
+    return Coding(canonical_system(system), code.strip(), display)
+
+
+def _string(raw: Mapping[str, object], key: str) -> str:
+    """Some senders write a code as a number; anything else that is no string is no value."""
+    value = raw.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else ""
+
+
+def _text_of(raw: object) -> str:
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, list):
+        return next((text for item in raw if (text := _text_of(item))), "")
+    if not isinstance(raw, Mapping):
+        return ""
+    inner = raw.get("concept")
+    if isinstance(inner, Mapping):
+        return _text_of(inner)
+    text = raw.get("text")
+    return text if isinstance(text, str) else ""
