@@ -112,15 +112,26 @@ def codeable(value: object) -> Resource | None:
         return None
     concept = value.get("concept")
     raw = concept if isinstance(concept, dict) else value
-    codings = [
-        coding
-        for coding in objects(raw.get("coding"))
-        if text_of(coding.get("code")) or text_of(coding.get("display"))
-    ]
+    codings = [coding for item in objects(raw.get("coding")) if (coding := _coding(item))]
     text = text_of(raw.get("text"))
-    if not codings and not text and (text_of(raw.get("code")) or text_of(raw.get("display"))):
-        codings = [raw]
+    if not codings and not text and (coding := _coding(raw)):
+        codings = [coding]
     return {"coding": codings, "text": text} if codings or text else None
+
+
+def _coding(raw: Resource) -> Resource:
+    """Return system, code and display only; nothing if it has neither code nor display."""
+    code, display = _code_text(raw.get("code")), text_of(raw.get("display"))
+    if not code and not display:
+        return {}
+    return {"system": text_of(raw.get("system")), "code": code, "display": display}
+
+
+def _code_text(value: object) -> str:
+    """Some senders write a code as a number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return text_of(value)
 
 
 def codeables(value: object) -> list[Resource]:

@@ -1,0 +1,122 @@
+"""Charts for tests, read from resources as an EHR would send them."""
+
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+from cds_service.chart import Source, SourceState, read_chart
+from cds_service.fhir_dates import DateInterval, Precision
+from cds_service.imaging_history import ImagingHistory, imaging_history
+from cds_service.orders import OrderDefinition
+from cds_service.records import Chart
+from cds_service.terminology import Terminology
+from cds_service.value_sets import ValueSets
+
+Json: TypeAlias = dict[str, object]
+
+TODAY = date(2026, 3, 16)
+ZONE = ZoneInfo("America/New_York")
+PATIENT = "pat-1"
+SUBJECT = {"reference": f"Patient/{PATIENT}"}
+
+CPT = "http://www.ama-assn.org/go/cpt"
+LOINC = "http://loinc.org"
+SNOMED = "http://snomed.info/sct"
+ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
+DICOM = "http://dicom.nema.org/resources/ontology/DCM"
+
+ORDER = OrderDefinition(
+    without_and_with_set="lumbar-mri-without-and-with",
+    without_set="lumbar-mri-without",
+    with_set="lumbar-mri-with",
+    unspecified_set="lumbar-mri-unspecified",
+    multiregion_set="lumbar-mri-multiregion",
+    body_site_set="lumbar-body-site",
+    modality_set="mr-modality",
+    generic_codes=("36067-7", "36531-2", "36256-6", "36400-0", "241645008", "431985004"),
+)
+
+
+@cache
+def terminology() -> Terminology:
+    """Return the terminology of the bundled value sets."""
+    folder = Path(__file__).parent.parent / "hooks" / "lumbar-mri" / "value_sets"
+    return Terminology(ValueSets.load(folder))
+
+
+def code(system: str, value: str, display: str = "") -> Json:
+    """Return a CodeableConcept of one coding."""
+    coding = {"system": system, "code": value}
+    return {"coding": [coding | ({"display": display} if display else {})]}
+
+
+def resource(resource_type: str, name: str, /, **elements: object) -> Json:
+    """Return a resource about the patient; an element set to None is left out."""
+    raw = {"resourceType": resource_type, "id": name, "subject": SUBJECT, **elements}
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def bundle(*resources: object, **elements: object) -> Json:
+    """Return a searchset of the resources."""
+    entries = [{"resource": one, "search": {"mode": "match"}} for one in resources]
+    return {"resourceType": "Bundle", "type": "searchset", "entry": entries, **elements}
+
+
+def source(content: object, resource_type: str = "Condition", **elements: object) -> Source:
+    """Return a source that was read."""
+    state = elements.pop("state", SourceState.READ)
+    assert isinstance(state, SourceState)
+    more, reason = elements.pop("more", ()), elements.pop("reason", "")
+    assert isinstance(more, tuple)
+    assert isinstance(reason, str)
+    return Source(
+        key=resource_type.lower(),
+        resource_type=resource_type,
+        state=state,
+        content=content,
+        more=more,
+        reason=reason,
+    )
+
+
+def chart_of(*resources: object) -> Chart:
+    """Return the chart of one searchset that holds everything."""
+    return chart_from(source(bundle(*resources)))
+
+
+def chart_from(
+    *sources: Source,
+    drafts: frozenset[str] = frozenset(),
+    draft_identifiers: frozenset[str] = frozenset(),
+    patient_id: str = PATIENT,
+) -> Chart:
+    """Return the chart of these sources."""
+    return read_chart(
+        sources,
+        patient_id=patient_id,
+        draft_refs=drafts,
+        draft_identifiers=draft_identifiers,
+        terminology=terminology().for_call(),
+        zone=ZONE,
+        today=TODAY,
+    )
+
+
+def history_of(*resources: object) -> ImagingHistory:
+    """Return the imaging history of a chart that holds these resources."""
+    return history_in(chart_of(*resources))
+
+
+def history_in(chart: Chart) -> ImagingHistory:
+    """Return the imaging history of a chart."""
+    return imaging_history(
+        chart, definition=ORDER, terminology=terminology().for_call(), today=TODAY
+    )
+
+
+def day(text: str, element: str) -> DateInterval:
+    """Return one day as an interval."""
+    on = date.fromisoformat(text)
+    return DateInterval(on, on, Precision.DAY, element)
