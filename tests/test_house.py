@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 import pytest
-from cds_service.cli import main
 
+from cds_service.cli import main
 from cds_service.settings import DESCRIPTIONS
 
 ROOT = Path(__file__).parent.parent
