@@ -60,7 +60,7 @@ def _reports_errors(command: Callable[_P, None]) -> Callable[_P, None]:
 )
 @click.version_option(__version__, prog_name="cds-service")
 def main() -> None:
-    """CDS Hooks service for lumbar-spine MRI orders.
+    r"""CDS Hooks service for lumbar-spine MRI orders.
 
     \b
     cds-service demo                          patients, orders and cards, on this machine

@@ -23,7 +23,8 @@ from ruamel.yaml import YAML
 
 from cds_service.date_shift import shift_dates
 from cds_service.errors import SettingsError
-from cds_service.fixture_server import LOOPBACK, FixtureServer
+from cds_service.fixture_exchange import LOOPBACK
+from cds_service.fixture_server import FixtureServer
 from cds_service.terminal import print_card, print_decision
 
 _PLACEHOLDER_SERVER = "https://ehr.example/fhir"
@@ -153,7 +154,7 @@ def _service(port: int, fhir_base: str, environ: Mapping[str, str]) -> Iterator[
     # Only our own settings count in the demo, whatever the shell holds.
     kept = {name: value for name, value in environ.items() if not name.startswith("CDS_")}
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own module, no input in the command
             [sys.executable, "-m", "cds_service", "serve", "--bind", f"{LOOPBACK}:{port}"],
             env=kept | {"CDS_CLIENT_AUTH": "off", "CDS_FHIR_SERVERS": fhir_base},
             stdin=subprocess.DEVNULL,

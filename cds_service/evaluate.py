@@ -42,7 +42,7 @@ def orders_in_scope(
         (draft.resource for draft in drafts_in_question(request)),
         patient_id=request.patient_id,
         definition=knowledge.order,
-        terminology=Terminology(knowledge.value_sets).for_call(),
+        terminology=knowledge.terminology.for_call(),
         site_codes=site.order_codes,
     )
 
@@ -65,7 +65,7 @@ def evaluate(
         return Outcome()
     kept = tuple(sources)
     _require_evidence(knowledge, kept)
-    terminology = Terminology(knowledge.value_sets).for_call()
+    terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
     chart = read_chart(
         kept,
@@ -113,8 +113,12 @@ def _judge(
 
 
 def _require_evidence(knowledge: Knowledge, sources: tuple[Source, ...]) -> None:
-    """Refuse only if none of the required sources was read (R-PRE-12); otherwise cope."""
-    read = {source.key for source in sources if source.state is SourceState.READ}
+    """Refuse only if nothing of the required sources was read (R-PRE-12); otherwise cope."""
+    read = {
+        source.key
+        for source in sources
+        if source.state is SourceState.READ or source.content is not None
+    }
     if read.isdisjoint(knowledge.required_sources):
         wanted = " and ".join(knowledge.required_sources)
         message = (

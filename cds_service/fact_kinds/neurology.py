@@ -104,7 +104,7 @@ class MotorExam:
             key=lambda o: o.effective.latest if o.effective else context.today,
         )
         recent = [o for o in exams if within_days(o.effective, context.today, self.within) is True]
-        severe = [self._severe(o, context) for o in recent]
+        severe = [self._severe(o) for o in recent]
         found = any_of([*severe, *_declines(recent, self.within)])
         if self.question is SignQuestion.COMPONENT:
             return self._component(exams, found)
@@ -138,7 +138,7 @@ class MotorExam:
             for s in (*self.exam_sets, self.deficit_set)
         )
 
-    def _severe(self, observation: Observation, context: ReadingContext) -> Finding:
+    def _severe(self, observation: Observation) -> Finding:
         grades = grades_of(observation)
         words = f"{_label(observation)} {value_words(observation)}"
         said = self.deficit_set in observation.concept.sets and _is_abnormal(observation)
