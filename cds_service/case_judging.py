@@ -10,9 +10,10 @@ from cds_service.episodes import Episode
 from cds_service.fact_kinds import ReadingContext
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import UNKNOWN, Evidence, Finding, Strength
-from cds_service.knowledge import Case, CaseValue, Knowledge
+from cds_service.knowledge import Case, Knowledge
 from cds_service.orders import DraftOrder, ImagingProtocol, Priority
 from cds_service.records import Chart
+from cds_service.review_notes import CaseValue
 from cds_service.terminology import Terminology
 
 HOOK_INSTANCE = "00000000-0000-4000-8000-000000000000"

@@ -15,6 +15,7 @@ from cds_service.episodes import EpisodeDefinition
 from cds_service.fact_kinds import FactKind
 from cds_service.orders import ImagingProtocol, OrderDefinition
 from cds_service.records import Coding
+from cds_service.review_notes import CaseValue, Statement, ValueSetNote
 from cds_service.terminology import Terminology
 from cds_service.value_sets import ValueSets
 
@@ -325,49 +326,6 @@ class Approval:
     by: str = ""
     on: str = ""
     digest: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """One clinical statement of the seed documents, and why it is not used where it is not."""
-
-    id: str
-    kind: str
-    """`C` computable, `W` wording or evidence, `X` out of scope."""
-    says: str
-    goes_to: str
-    """Where the inventory sends it: rows, facts, conflicts."""
-    note: str = ""
-    """Why no rule and no card carries it, or what part of it is carried elsewhere."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValueSetNote:
-    """What a reviewer needs to know of one value set."""
-
-    id: str
-    title: str
-    codes: int
-    """Codes and code filters."""
-    patterns: int
-    """Text patterns, exclusions not counted."""
-    includes: tuple[str, ...]
-    """Value sets taken in whole."""
-    confidence: Mapping[str, int]
-    """Confidence letter → number of codes (PROVENANCE.csv)."""
-    use: str
-    """Why it is kept although nothing reads it yet; empty where something does."""
-
-
-class CaseValue(StrEnum):
-    """What a case says of a fact; every fact that it does not name is unknown."""
-
-    TRUE = "true"
-    POSSIBLE = "possible"
-    FALSE = "false"
-    POSSIBLE_FALSE = "possible_false"
-    UNKNOWN = "unknown"
-    """Said only where it would follow from the other facts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,16 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from cds_service.knowledge import (
-    Case,
-    CaseValue,
-    DecisionTable,
-    Expectation,
-    Indicator,
-    Rating,
-)
+from cds_service.knowledge import Case, DecisionTable, Expectation, Indicator, Rating
 from cds_service.knowledge_facts import check_known
 from cds_service.knowledge_tests import ORDER_ATTRIBUTES
+from cds_service.review_notes import CaseValue
 from cds_service.yaml_reading import (
     Fields,
     Node,

@@ -13,17 +13,9 @@ from dataclasses import dataclass
 from cds_service.cards import cards_for
 from cds_service.case_judging import HOOK_INSTANCE, USUAL_ORDER, JudgedCase, judge
 from cds_service.decision import Situation, holds
-from cds_service.knowledge import (
-    ALWAYS,
-    CardLine,
-    Case,
-    CaseValue,
-    Knowledge,
-    Procedure,
-    Rating,
-    Rule,
-)
+from cds_service.knowledge import ALWAYS, CardLine, Case, Knowledge, Procedure, Rating, Rule
 from cds_service.knowledge_wording import SUMMARY_LIMIT
+from cds_service.review_notes import CaseValue
 
 _CASES = "Every case ends as it should."
 _RULES = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 
 from cds_service.errors import KnowledgeError
-from cds_service.knowledge import Case, DecisionTable, Knowledge, Rule, Statement, Wording
+from cds_service.knowledge import Case, DecisionTable, Knowledge, Rule, Wording
 from cds_service.knowledge_cases import CaseNames, read_cases
 from cds_service.knowledge_facts import (
     FactsFile,
@@ -24,6 +24,7 @@ from cds_service.knowledge_tables import Names, Ratings, read_brakes, read_ratin
 from cds_service.knowledge_tests import ORDER_ATTRIBUTES, Vocabulary
 from cds_service.knowledge_value_sets import LoadedValueSets, read_value_sets
 from cds_service.knowledge_wording import WordingNames, card_ids, choice_codes, read_wording
+from cds_service.review_notes import Statement
 from cds_service.yaml_reading import Node, Problems, read_yaml
 
 _SERVICE = "service.yaml"

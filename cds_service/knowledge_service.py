@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cds_service.knowledge import Approval, Reference, ServiceDescription, Statement
+from cds_service.knowledge import Approval, Reference, ServiceDescription
 from cds_service.knowledge_facts import report_repeated
+from cds_service.review_notes import Statement
 from cds_service.yaml_reading import Fields, Node, Problems
 
 _STATEMENT_COLUMNS = ["id", "class", "says", "goes_to", "note"]

@@ -9,7 +9,7 @@ from importlib.resources.abc import Traversable
 from cds_service import strict_json
 from cds_service.errors import KnowledgeError
 from cds_service.fhir import object_of, objects, text_of, texts_of
-from cds_service.knowledge import ValueSetNote
+from cds_service.review_notes import ValueSetNote
 from cds_service.value_sets import ValueSets
 from cds_service.yaml_reading import Problems
 
