@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from cds_service.card_text import clean, markdown
 from cds_service.card_values import card_values, fill
 from cds_service.decision import Decision, holds
-from cds_service.fhir import codeable, objects, text_of
 from cds_service.fhir_dates import Precision
 from cds_service.findings import Evidence, Finding, Strength
 from cds_service.knowledge import (
@@ -22,13 +21,13 @@ from cds_service.knowledge import (
     Rating,
     Rule,
 )
-from cds_service.order_writing import planned_for
+from cds_service.order_writing import name_of, planned_for
 from cds_service.suggestions import PREGNANT, care_due
 
 _EVIDENCE_OF_A_FACT = 2
 _EVIDENCE_OF_A_CARD = 6
 _ALSO_LIMIT = 5
-_TITLE_LIMIT = 80
+_REASON_LIMIT = 80
 _TEXT_LIMIT = 200
 _NO_RADIATION = "O"
 _SAID_TODAY = "order"
@@ -114,12 +113,7 @@ class _Page:
 
     def order(self) -> str:
         """Say which draft this is about."""
-        order = self.decision.order
-        concept = codeable(order.resource.get("code")) or {}
-        shown = (text_of(c.get("display")) for c in objects(concept.get("coding")))
-        title = text_of(concept.get("text")) or next(filter(None, shown), "")
-        name = f"{clean(title, _TITLE_LIMIT)} ({order.ref})".strip()
-        return f"{self.phrase('order')}: {markdown(name)}"
+        return f"{self.phrase('order')}: {markdown(name_of(self.decision.order))}"
 
     def verdict(self) -> Iterator[str]:
         """Rating in words, what the guideline says, and why it is only provisional."""
@@ -307,7 +301,7 @@ class _Page:
 
     def _unreadable(self) -> str:
         told = ", ".join(
-            f"{markdown(kind)} ({markdown(clean(why, _TITLE_LIMIT))})"
+            f"{markdown(kind)} ({markdown(clean(why, _REASON_LIMIT))})"
             for kind, why in self.decision.picture.unreadable.items()
         )
         names = [fact.label for fact in self._sought() if not self._is_checked(fact)]

@@ -14,7 +14,7 @@ from cds_service.decision import Decision, holds
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Evidence, Finding
 from cds_service.knowledge import CardText, Indicator, Knowledge
-from cds_service.order_writing import Wire
+from cds_service.order_writing import Wire, stands_beside_others
 from cds_service.suggestions import stable_uuid, suggestions_for
 
 ROW_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/decision-row"
@@ -34,7 +34,7 @@ def cards_for(
 ) -> list[Wire]:
     """Return the appropriateness card of one order, in wire form, or no card.
 
-    `other_drafts` are the other resources of the basket; with any, the card names its order.
+    `other_drafts` are the other resources of the basket; among orders the card names its own.
     """
     if decision.indicator is None:
         return []
@@ -47,7 +47,7 @@ def cards_for(
     card: Wire = {
         "uuid": stable_uuid(hook_instance, decision.order, f"card.{topic.row}"),
         "summary": _summary(knowledge, decision),
-        "detail": detail_of(knowledge, decision, names_order=bool(other_drafts)),
+        "detail": detail_of(knowledge, decision, names_order=stands_beside_others(other_drafts)),
         "indicator": decision.indicator.value,
         "source": {
             "label": knowledge.wording.source_label,

@@ -5,19 +5,23 @@ Source: FHIR R4 ServiceRequest; `fhir.resources` R4B, in which the resource is t
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from cds_service.fhir import objects, text_of
+from cds_service.card_text import clean
+from cds_service.fhir import codeable, objects, reference_of, text_of
 from cds_service.fhir_dates import parse_fhir_date
+from cds_service.order_reading import ORDER_TYPES
+from cds_service.orders import DraftOrder
 from cds_service.records import Coding
 
 Wire: TypeAlias = dict[str, object]
 """A JSON object that leaves the service."""
 
 _UTC = ZoneInfo("UTC")
+_TITLE_LIMIT = 80
 _CONTRAST_WORDS = re.compile(r"\b(?:contrast|gado\w*|gad|w/wo|wow|iv)\b", re.IGNORECASE)
 
 
@@ -45,9 +49,23 @@ def written_coding(coding: Coding, *, system: str = "") -> Wire:
     return {"system": system or coding.system, "code": coding.code, "display": coding.display}
 
 
+def name_of(order: DraftOrder) -> str:
+    """Return words by which a clinician knows the draft among others: its title and id."""
+    concept = codeable(order.resource.get("code")) or {}
+    displays = (text_of(coding.get("display")) for coding in objects(concept.get("coding")))
+    title = text_of(concept.get("text")) or next(filter(None, displays), "")
+    return f"{clean(title, _TITLE_LIMIT)} ({order.ref})".strip()
+
+
+def stands_beside_others(drafts: Collection[Mapping[str, object]]) -> bool:
+    """Whether the other drafts of a basket hold orders with which one could be confused."""
+    return any(draft.get("resourceType") in ORDER_TYPES for draft in drafts)
+
+
 def reference_in(value: object) -> str:
-    """Return the literal reference of a Reference, or nothing."""
-    return text_of(value.get("reference")) if isinstance(value, Mapping) else ""
+    """Return `Type/id` of a Reference; nothing if it points into the resource it stands in."""
+    reference = reference_of(value)
+    return "" if reference.startswith("#") else reference
 
 
 def planned_for(draft: Mapping[str, object]) -> date | None:

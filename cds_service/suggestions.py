@@ -21,8 +21,10 @@ from cds_service.order_writing import (
     built_elements,
     built_order,
     mentions_contrast_beside_code,
+    name_of,
     planned_for,
     reference_in,
+    stands_beside_others,
     written_coding,
 )
 from cds_service.orders import DraftOrder, Priority
@@ -111,6 +113,13 @@ class _Author:
     other_drafts: tuple[Mapping[str, object], ...]
 
     @property
+    def which(self) -> str:
+        """Name the draft, where the basket holds others: some EHRs show only the action."""
+        return (
+            f" – {name_of(self.decision.order)}" if stands_beside_others(self.other_drafts) else ""
+        )
+
+    @property
     def draft(self) -> Mapping[str, object]:
         return self.decision.order.resource
 
@@ -162,7 +171,7 @@ class _Author:
             return None
         action: Wire = {
             "type": "delete",
-            "description": self._words("A1.action"),
+            "description": self._words("A1.action") + self.which,
             "resourceId": self.draft_ref,
         }
         return self._proposed(rule, "A1", action)
@@ -261,7 +270,7 @@ class _Author:
             **self.draft,
             "reasonCode": [*reasons, *(added if isinstance(added, list) else ())],
         }
-        description = self._words("A4.action", choice=choice.display)
+        description = self._words("A4.action", choice=choice.display) + self.which
         return _Proposal(
             key=f"A4.{choice.code}",
             label=choice.label,
@@ -274,7 +283,7 @@ class _Author:
         if any(self._is_referral(draft, codes["referral"]) for draft in self.other_drafts):
             return None
         patient = self.decision.picture.context.chart.patient
-        subject = reference_in(self.draft.get("subject")) or (patient.ref if patient else "")
+        subject = patient.ref if patient else reference_in(self.draft.get("subject"))
         if not subject:
             return None
         referral: Wire = {
@@ -352,7 +361,7 @@ class _Author:
         kept = {name: value for name, value in self.draft.items() if name not in without}
         action: Wire = {
             "type": "update",
-            "description": description or self._words(f"{key}.action"),
+            "description": (description or self._words(f"{key}.action")) + self.which,
             "resource": {**kept, **written},
         }
         return self._proposed(rule, key, action)

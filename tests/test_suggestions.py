@@ -433,6 +433,33 @@ def test_care_without_a_date_gives_no_date_for_reassessment() -> None:
     assert not [label for label in offered(undated) if label.startswith("Reassess")]
 
 
+def test_every_change_names_its_draft_where_the_basket_holds_other_orders() -> None:
+    site, decision = decided(CARE_UNDER_WAY)
+    beside = by_label(site, decision, ({**DRAFT, "id": "draft-2"},))
+    with_drug = by_label(site, decision, ({"resourceType": "MedicationRequest"},))
+    named = "MRI lumbar spine without contrast (ServiceRequest/draft-1)"
+
+    assert {True} == {
+        action["description"].endswith(named)
+        for s in beside.values()
+        for action in s["actions"]
+        if action["type"] != "create"
+    }
+    assert not [s for s in with_drug.values() if named in s["actions"][0]["description"]]
+
+
+def test_requester_inside_the_draft_is_left_out_of_the_referral() -> None:
+    draft = {
+        **DRAFT,
+        "requester": {"reference": "#doctor"},
+        "encounter": {"reference": "https://ehr.example/fhir/Encounter/e1/_history/2"},
+    }
+    resource = written(offered(SHORT_PAIN, draft=draft)["Start non-drug care: physical therapy"])
+
+    assert "requester" not in resource
+    assert {"reference": "Encounter/e1"} == resource["encounter"]
+
+
 @pytest.mark.parametrize(
     "elements",
     [
