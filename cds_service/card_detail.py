@@ -116,24 +116,32 @@ class _Page:
         return f"{self.phrase('order')}: {markdown(name_of(self.decision.order))}"
 
     def verdict(self) -> Iterator[str]:
-        """Rating in words, what the guideline says, and why it is only provisional."""
-        decision = self.decision
-        if leads_with_protocol(self.knowledge, decision):
+        """Rating in words, what the guideline says, and why it is only provisional.
+
+        In an emergency the message comes before the rating: a rating of the wrong contrast
+        must not be the first thing read.
+        """
+        if leads_with_protocol(self.knowledge, self.decision):
             yield self.contrast()
+        said = (self._rating(), self.filled(self.card.verdict))
+        yield from reversed(said) if self.is_urgent else said
+        yield self._dated_already()
+        if self.decision.is_softened:
+            yield self.phrase("softened_unread" if self.decision.unreadable else "softened")
+        elif self.decision.is_provisional and self.is_rating:
+            yield self.phrase(
+                "provisional" if self.decision.rule.is_provisional else "rests_on_weak"
+            )
+
+    def _rating(self) -> str:
+        decision, variant = self.decision, self.decision.variant
         rated = self.phrase(f"protocol.{decision.order.protocol}")
-        variant = decision.variant
         scope = (
             f" ({self.phrase('variant')} {variant}: {self.knowledge.variants[variant]})"
             if variant is not None
             else ""
         )
-        yield f"**{self.phrase(decision.rating)}:** {rated}{scope}."
-        yield self.filled(self.card.verdict)
-        yield self._dated_already()
-        if decision.is_softened:
-            yield self.phrase("softened_unread" if decision.unreadable else "softened")
-        elif decision.is_provisional and self.is_rating:
-            yield self.phrase("provisional" if decision.rule.is_provisional else "rests_on_weak")
+        return f"**{self.phrase(decision.rating)}:** {rated}{scope}."
 
     def _dated_already(self) -> str:
         """Say that an order which should wait is dated late enough (A7 was taken)."""
@@ -190,7 +198,8 @@ class _Page:
 
     def _bullets(self, fact: FactDefinition) -> Iterator[str]:
         finding = self.decision.picture.findings[fact.id]
-        if finding.value is None or not fact.has_card_line:
+        # A red flag that is denied is no reason; it stands under "documented absent".
+        if finding.value is None or not fact.has_card_line or self._is_denied_flag(fact):
             return
         if finding.is_true and not finding.evidence:
             yield f"- {_capitalised(fact.label)} ({self.phrase('stated')})"
@@ -229,18 +238,23 @@ class _Page:
         return "\n".join(f"- {row}" for row in rows if row)
 
     def _also(self) -> str:
-        """Facts that other rows rest on (§5, notes)."""
+        """Facts that other rows rest on (§5, notes): red flags by name, others as recorded."""
+        own = self.decision.rule.supporting_facts
         rules = self.knowledge.appropriateness.rules
-        elsewhere = {fact for rule in rules for fact in rule.supporting_facts}
-        named = [
-            self._named(fact)
-            for fact in self.knowledge.facts
-            if self.decision.picture.findings[fact.id].is_true
-            and fact.id in elsewhere.difference(self.decision.rule.supporting_facts)
-            and fact.has_card_line
-            and not fact.is_internal
-        ]
-        return ", ".join(named[:_ALSO_LIMIT])
+        elsewhere = {fact for rule in rules for fact in rule.supporting_facts}.difference(own)
+        findings = self.decision.picture.findings
+        shown = {evidence for fact in own for evidence in findings[fact].evidence}
+        told: list[str] = []
+        for fact in self.knowledge.facts:
+            finding = findings[fact.id]
+            if not finding.is_true or fact.id not in elsewhere or not fact.has_card_line:
+                continue
+            if fact.is_red_flag:
+                told.append(self._named(fact))
+            else:
+                first = next((e for e in finding.evidence if e not in shown), None)
+                told.extend([self._evidence(first, finding)] if first else [])
+        return "; ".join(list(dict.fromkeys(told))[:_ALSO_LIMIT])
 
     def _partial(self) -> str:
         """Tell what is on record of a decisive fact, though too little to decide it."""
@@ -256,12 +270,14 @@ class _Page:
         return ", ".join(
             self._named(fact)
             for fact in self.knowledge.facts
-            if self.decision.picture.findings[fact.id].is_false
-            and fact.is_red_flag
+            if self._is_denied_flag(fact)
             and fact.has_card_line
             and not self.is_urgent
             and _is_stated(self.decision.picture.findings[fact.id])
         )
+
+    def _is_denied_flag(self, fact: FactDefinition) -> bool:
+        return fact.is_red_flag and self.decision.picture.findings[fact.id].is_false
 
     def _named(self, fact: FactDefinition) -> str:
         finding = self.decision.picture.findings[fact.id]

@@ -96,7 +96,11 @@ def test_detail_starts_with_the_verdict_and_is_short(
     _, card, decision = row_card
     lines = [line for line in card["detail"].splitlines() if line.strip()]
 
-    assert lines[0].startswith(f"**{site.wording.phrases[decision.rating]}:**")
+    rating = f"**{site.wording.phrases[decision.rating]}:**"
+    verdict = site.wording.cards[decision.rule.card].verdict.replace("{weeks}", "6")
+
+    assert lines[1 if decision.rule.id in {"E1", "E2", "R1"} else 0].startswith(rating)
+    assert verdict.partition("{")[0] in "".join(lines[:2])
     assert len(lines) <= 25
     assert "{" not in card["detail"]
     assert lines[-1].startswith("**Sources:** ")
@@ -283,6 +287,30 @@ def test_evidence_too_thin_to_decide_is_told() -> None:
 
     assert "not enough to decide:** Ibuprofen, prescribed 2026-03-01 (MedicationRequest)" in detail
     assert "six weeks of conservative care" not in detail
+
+
+def test_denied_red_flag_is_no_reason() -> None:
+    normal = found("Temperature 36.8", value=False, resources=("Observation/t",))
+    detail = card_of(*decided({**FINDINGS["R1"], "fever_infection": normal}))["detail"]
+
+    assert "36.8" not in detail
+
+
+def test_other_facts_are_told_as_recorded_and_only_once() -> None:
+    pain = found("Low back pain since 2026-03-06 (10 days)")
+    findings = {
+        **FINDINGS["R2"],
+        "episode_duration": pain,
+        "symptoms_after_surgery": FINDINGS["R2"]["active_cancer"],
+        "prior_lumbar_surgery": pain,
+        "high_energy_trauma": found(strength=Strength.POSSIBLE),
+    }
+    lines = card_of(*decided({**findings, "prior_lumbar_surgery": found(value=False)}))["detail"]
+
+    assert (
+        "**Also on record:** high-energy trauma; "
+        "Low back pain since 2026-03-06 (10 days) (Condition)\n"
+    ) in lines
 
 
 def test_facts_of_rows_that_were_not_chosen_are_mentioned() -> None:
