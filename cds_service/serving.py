@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 SECONDS_TO_FINISH = 8
 """For calls under way when the server is told to stop; leaves two of ten for the rest."""
-SECONDS_BETWEEN_BYTES = 10
+SECONDS_BETWEEN_BYTES = 5
 """A client that sends nothing for so long in the middle of a request is let go."""
 _CALLS_BEFORE_RECYCLING = 20_000
 _SECONDS_KEPT_ALIVE = 30

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from cds_service.fhir import objects
+from cds_service.fhir import object_of, objects, text_of
 from cds_service.order_reading import SiteCodes
 
-_IMAGING_CATALOGUES = frozenset(
+_STANDARD_SYSTEMS = frozenset(
     {
         "http://www.ama-assn.org/go/cpt",
         "http://loinc.org",
@@ -26,9 +26,11 @@ def count_unmapped(orders: Iterable[Mapping[str, object]], site: SiteCodes) -> i
 def _is_unmapped(order: Mapping[str, object], site: SiteCodes) -> bool:
     if order.get("resourceType") != "ServiceRequest":
         return False
-    code = order.get("code")
-    codings = objects(code.get("coding")) if isinstance(code, Mapping) else ()
-    named = [(c.get("system"), c.get("code")) for c in codings if isinstance(c.get("code"), str)]
+    named = [
+        (text_of(coding.get("system")), text_of(coding.get("code")))
+        for coding in objects(object_of(order.get("code")).get("coding"))
+        if text_of(coding.get("code"))
+    ]
     return bool(named) and not any(
-        system in _IMAGING_CATALOGUES or (system, local) in site.by_code for system, local in named
+        system in _STANDARD_SYSTEMS or (system, code) in site.by_code for system, code in named
     )

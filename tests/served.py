@@ -34,6 +34,7 @@ class Served:
         self.process = process
         self.lines: list[str] = []
         self.port = 0
+        self._has_ended = False
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -51,7 +52,7 @@ class Served:
         """Return the line with this message once it has been written so many times."""
         with self._news:
             found = self._news.wait_for(
-                lambda: len(self._with(message)) >= count or self.process.poll() is not None,
+                lambda: len(self._with(message)) >= count or self._has_ended,
                 SECONDS_TO_START,
             )
         lines = self._with(message)
@@ -89,6 +90,7 @@ class Served:
                 self.lines.append(line.rstrip("\n"))
                 self._news.notify_all()
         with self._news:
+            self._has_ended = True
             self._news.notify_all()
 
 
