@@ -94,10 +94,9 @@ class _Page:
         return any(rule.kind == "A6" for rule in self.decision.rule.suggestions)
 
     @property
-    def is_rating(self) -> bool:
-        """Whether there is a rating that may be called provisional or backed by silence."""
-        unrated = {Rating.NOT_COVERED, Rating.INSUFFICIENT_INFORMATION}
-        return not self.is_urgent and self.decision.rating not in unrated
+    def is_weighed(self) -> bool:
+        """Whether what is absent, uncertain or not found matters to the answer."""
+        return not self.is_urgent and self.decision.rating is not Rating.NOT_COVERED
 
     def phrase(self, key: str) -> str:
         """Return a fixed phrase."""
@@ -128,10 +127,16 @@ class _Page:
         yield self._dated_already()
         if self.decision.is_softened:
             yield self.phrase("softened_unread" if self.decision.unreadable else "softened")
-        elif self.decision.is_provisional and self.is_rating:
+        elif self._is_provisional:
             yield self.phrase(
                 "provisional" if self.decision.rule.is_provisional else "rests_on_weak"
             )
+
+    @property
+    def _is_provisional(self) -> bool:
+        """Whether there is a rating, and it has to be called provisional."""
+        is_rated = self.decision.rating is not Rating.INSUFFICIENT_INFORMATION
+        return self.decision.is_provisional and self.is_weighed and is_rated
 
     def _rating(self) -> str:
         decision, variant = self.decision, self.decision.variant
@@ -202,9 +207,16 @@ class _Page:
         if finding.value is None or not fact.has_card_line or self._is_denied_flag(fact):
             return
         if finding.is_true and not finding.evidence:
-            yield f"- {_capitalised(fact.label)} ({self.phrase('stated')})"
+            yield f"- {self._answered(fact)} ({self.phrase('stated')})"
         for evidence in finding.evidence[:_EVIDENCE_OF_A_FACT]:
             yield f"- {self._evidence(evidence, finding)}"
+
+    def _answered(self, fact: FactDefinition) -> str:
+        """Return the answer as it was given: "suspected or known", where the fact says "active"."""
+        given = (code for code in fact.answers if code in self.decision.order.indications)
+        choices = self.knowledge.wording.choices
+        label = next((choices[code].display for code in given), fact.label)
+        return label[:1].upper() + label[1:]
 
     def _evidence(self, evidence: Evidence, finding: Finding) -> str:
         uncertain = finding.strength is Strength.POSSIBLE and not self.is_urgent
@@ -272,7 +284,7 @@ class _Page:
             for fact in self.knowledge.facts
             if self._is_denied_flag(fact)
             and fact.has_card_line
-            and not self.is_urgent
+            and self.is_weighed
             and _is_stated(self.decision.picture.findings[fact.id])
         )
 
@@ -287,7 +299,7 @@ class _Page:
 
     def _sought(self) -> tuple[FactDefinition, ...]:
         """Red flags and decisive facts that are unknown, the most urgent rows' first."""
-        if self.is_urgent or self.decision.rating is Rating.NOT_COVERED:
+        if not self.is_weighed:
             return ()
         rules = self.knowledge.appropriateness.rules
         order = [fact for rule in rules for fact in rule.supporting_facts]
@@ -387,7 +399,3 @@ def _dated(evidence: Evidence, phrases: Mapping[str, str]) -> str:
         when.latest.isoformat() if named and when.precision is Precision.UPPER_BOUND else when.text
     )
     return f"{named} {day}".strip()
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -199,6 +199,59 @@ def test_answer_given_in_the_order_is_shown_as_stated_there() -> None:
     assert "- Cauda equina syndrome (stated in this order)" in detail
 
 
+def test_answer_is_told_in_the_words_in_which_it_was_given() -> None:
+    said = Finding(value=True, strength=Strength.POSSIBLE)
+    order = replace(order_of(DRAFT), indications=frozenset({"suspected-or-known-cancer"}))
+    card = card_of(*decided({**BACK_PAIN, "active_cancer": said}, order=order))
+
+    assert "- Suspected or known cancer (stated in this order)" in card["detail"]
+    assert card["summary"].startswith("Suspected or active cancer")
+
+
+def test_child_in_an_emergency_is_not_told_what_is_absent() -> None:
+    denied = found("No fever", value=False, resources=("Observation/o1",))
+    site, decision = decided(
+        {**FINDINGS["G1"], "fever_infection": denied}, options={"pediatric_card": "info"}
+    )
+
+    assert "Documented absent" not in card_of(site, decision)["detail"]
+
+
+def test_more_evidence_than_fits_is_said_to_be_more() -> None:
+    pieces = tuple(Evidence(text=f"Entry {n}") for n in range(2))
+    many = Finding(value=True, strength=Strength.STRONG, evidence=pieces)
+    flags = ("spinal_infection", "fever_infection", "injection_drug_use", "immunosuppression")
+    findings = {
+        flag: replace(
+            many, evidence=tuple(replace(e, text=f"{flag} {e.text}") for e in many.evidence)
+        )
+        for flag in flags
+    }
+    detail = card_of(*decided({**BACK_PAIN, **findings}))["detail"]
+
+    assert 6 == len(re.findall(r"^- .*Entry \d", detail, re.MULTILINE))
+    assert "- and more" in detail
+
+
+def test_evidence_without_a_date_says_so() -> None:
+    undated = DateInterval(None, day("2026-03-16").latest, Precision.UNKNOWN)
+    cancer = found("Breast cancer", when=undated)
+
+    assert (
+        "- Breast cancer (Condition, date unknown)"
+        in card_of(*decided({**BACK_PAIN, "active_cancer": cancer}))["detail"]
+    )
+
+
+def test_summary_too_long_with_one_reason_is_cut() -> None:
+    site, decision = decided(FINDINGS["R6s"])
+    facts = tuple(replace(f, label="x" * 200) if f.id == "osteoporosis" else f for f in site.facts)
+    summary = card_of(replace(site, facts=facts), decision)["summary"]
+
+    assert 139 == len(summary)
+    assert summary.endswith("…")
+
+
 def test_long_chart_does_not_make_a_long_card() -> None:
     many = Finding(
         value=True,

@@ -22,9 +22,10 @@ from fhir.resources.R4B.servicerequest import ServiceRequest
 
 from cds_service.decision import Decision
 from cds_service.findings import Finding, Strength
-from cds_service.knowledge import Knowledge
+from cds_service.knowledge import Knowledge, SuggestionRule
 from cds_service.order_reading import read_orders
 from cds_service.orders import DraftOrder, ImagingProtocol, Priority
+from cds_service.records import Chart
 from cds_service.suggestions import suggestions_for
 
 _CPT = "http://www.ama-assn.org/go/cpt"
@@ -458,6 +459,63 @@ def test_requester_inside_the_draft_is_left_out_of_the_referral() -> None:
 
     assert "requester" not in resource
     assert {"reference": "Encounter/e1"} == resource["encounter"]
+
+
+def test_referral_needs_a_patient() -> None:
+    draft = {name: value for name, value in DRAFT.items() if name != "subject"}
+    site, decision = decided(SHORT_PAIN, order=order_of(draft))
+    context = replace(decision.picture.context, chart=Chart())
+    nobody = replace(decision, picture=replace(decision.picture, context=context))
+
+    assert "Start non-drug care: physical therapy" not in by_label(site, nobody)
+
+
+def test_what_the_model_refuses_of_ours_costs_only_its_own_suggestion() -> None:
+    site, decision = decided(CARE_UNDER_WAY)
+    broken = replace(
+        site.wording,
+        choices={c: replace(x, display="") for c, x in site.wording.choices.items()},
+        suggestion_labels={**site.wording.suggestion_labels, "A5.order": ""},
+    )
+    made = by_label(replace(site, wording=broken), decision)
+
+    assert ["Reassess on 2026-03-17: date this MRI then", "Cancel this MRI"] == list(made)
+
+
+def test_a8_has_no_action_so_it_is_no_suggestion() -> None:
+    site, decision = decided(FINDINGS["S4c"])
+    rule = replace(decision.rule, suggestions=(SuggestionRule(kind="A8"),))
+
+    assert {} == by_label(site, replace(decision, rule=rule))
+
+
+def test_guards_hold_even_where_a_table_forgets_them() -> None:
+    """Design, proofs 2 and 6: a site may edit the table."""
+    order = replace(order_of(DRAFT), priority=Priority.STAT)
+    site, decision = decided({**FINDINGS["R6"], "pregnant": found()}, order=order)
+    careless = (
+        SuggestionRule(kind="A2", to="lumbar-radiograph"),
+        SuggestionRule(kind="A6", to="urgent"),
+    )
+    rule = replace(decision.rule, suggestions=careless)
+
+    assert {} == by_label(site, replace(decision, rule=rule))
+
+
+def test_draft_of_r5_shape_is_not_recoded() -> None:
+    draft = {**DRAFT, "code": {"concept": {"text": "MRI lumbar spine without contrast"}}}
+    site, decision = decided(FINDINGS["R6"], order=order_of(draft))
+
+    assert {} == by_label(site, decision)
+
+
+def test_contrast_that_is_right_already_is_not_changed() -> None:
+    site, decision = decided(FINDINGS["S1"])
+    rule = replace(
+        decision.rule, suggestions=(SuggestionRule(kind="A3", to="without", is_recommended=True),)
+    )
+
+    assert {} == by_label(site, replace(decision, rule=rule))
 
 
 @pytest.mark.parametrize(
