@@ -83,13 +83,11 @@ def read_sources(sources: Iterable[Source]) -> SourceRows:
 
 
 def _reason(source: Source, contents: "_Contents") -> str:
-    match source.state:
-        case SourceState.NOT_SENT:
-            return source.reason or NOT_SENT
-        case SourceState.UNREADABLE:
-            return source.reason or contents.reason or UNREADABLE
-        case SourceState.READ:
-            return contents.reason
+    if source.state is SourceState.NOT_SENT:
+        return source.reason or NOT_SENT
+    if source.state is SourceState.UNREADABLE:
+        return source.reason or contents.reason or UNREADABLE
+    return contents.reason
 
 
 @dataclass(slots=True)

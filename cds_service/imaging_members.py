@@ -187,12 +187,13 @@ def _procedure(procedure: Procedure, names: ExamNames) -> Member:
     name = names.read(
         ExamWords(names=(procedure.concept,), words=procedure.notes, sites=procedure.body_sites)
     )
+    is_certain = name.by_code and procedure.strength is Strength.STRONG
     return Member(
         ref=procedure.ref,
         kind=SourceKind.PROCEDURE,
         name=name,
         state=_PROCEDURE_STATES[procedure.state],
-        strength=_certain(name) if name.by_code else Strength.POSSIBLE,
+        strength=_certain(name) if is_certain else Strength.POSSIBLE,
         dates=_known(procedure.performed),
         exam_keys=_exam_keys(procedure.ref, procedure.identifiers, frozenset()) | procedure.reports,
         order_keys=_shared(procedure.based_on),
