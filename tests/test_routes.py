@@ -1,5 +1,6 @@
 """HTTP: each address of the contract, errors, modes, headers, logs and metrics."""
 
+import io
 import json
 import logging
 from pathlib import Path
@@ -141,6 +142,42 @@ def test_a_body_over_the_limit_is_413() -> None:
     assert 413 == response.status_code
     assert "too-large" == error_code(response)
     assert "1024 bytes" in response.text
+
+
+def test_a_body_of_unknown_length_over_the_limit_is_413_and_not_cut() -> None:
+    """R-ROB-01, R-ROB-05: as a server hands on a chunked body."""
+    small = client(Settings(client_auth=ClientAuth.OFF, max_body_bytes=1024))
+    response = small.post(
+        ORDER_SELECT,
+        input_stream=io.BytesIO(b'"' + b"x" * 2000 + b'"'),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+
+    assert 413 == response.status_code
+    assert "1024 bytes" in response.text
+
+
+class _BrokenOff(io.RawIOBase):
+    """A connection whose client has gone."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _buffer: object) -> int:
+        raise ConnectionResetError
+
+
+def test_a_body_that_breaks_off_is_a_client_error() -> None:
+    """R-ROB-05."""
+    response = client().post(
+        ORDER_SELECT,
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "100", "wsgi.input": _BrokenOff()},
+    )
+
+    assert 400 == response.status_code
+    assert "shorter than announced" in response.text
 
 
 @pytest.mark.parametrize("hook", SERVICES)
