@@ -36,7 +36,7 @@ _SAID_TODAY = "order"
 
 def detail_of(knowledge: Knowledge, decision: Decision, *, names_order: bool) -> str:
     """Return the detail; `names_order` says which of several drafts it is about."""
-    page = _Page(knowledge, decision)
+    page = _Page(knowledge, decision, card_values(knowledge, decision))
     paragraphs = (
         page.order() if names_order else "",
         *page.verdict(),
@@ -74,7 +74,7 @@ def topic_of(knowledge: Knowledge, decision: Decision) -> Rule:
 
 def questions_of(knowledge: Knowledge, decision: Decision) -> tuple[str, ...]:
     """Return everything that the card asks, in Markdown."""
-    page = _Page(knowledge, decision)
+    page = _Page(knowledge, decision, card_values(knowledge, decision))
     lines = (*page.lines(), page.contrast())
     return (*page.asked(), *(line for line in lines if line.endswith("?")))
 
@@ -83,6 +83,8 @@ def questions_of(knowledge: Knowledge, decision: Decision) -> tuple[str, ...]:
 class _Page:
     knowledge: Knowledge
     decision: Decision
+    values: Mapping[str, str]
+    """What fills the placeholders."""
 
     @property
     def card(self) -> CardText:
@@ -108,7 +110,7 @@ class _Page:
 
     def filled(self, text: str) -> str:
         """Return wording with its placeholders filled; labels and dates are ours."""
-        return fill(text, card_values(self.knowledge, self.decision))
+        return fill(text, self.values)
 
     def order(self) -> str:
         """Say which draft this is about."""
@@ -316,8 +318,8 @@ class _Page:
 
     def _is_checked(self, fact: FactDefinition) -> bool:
         """Whether all that could tell of a fact was read: else "not found" would be untrue."""
-        kinds = resource_types_of(self.knowledge, fact)
-        return kinds.isdisjoint(self.decision.picture.unreadable)
+        unread = self.decision.picture.unreadable
+        return not unread or resource_types_of(self.knowledge, fact).isdisjoint(unread)
 
     def _not_found(self) -> str:
         names = [

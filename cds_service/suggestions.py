@@ -19,7 +19,6 @@ from cds_service.order_reading import INDICATION_SYSTEM
 from cds_service.order_writing import (
     Wire,
     built_elements,
-    built_order,
     mentions_contrast_beside_code,
     name_of,
     planned_for,
@@ -67,7 +66,7 @@ def suggestions_for(
     `other_drafts` are the other resources in the same basket: a referral that stands there
     already is not offered again. At most one suggestion is recommended (R-SUG-03).
     """
-    author = _Author(knowledge, decision, tuple(other_drafts))
+    author = _Author(knowledge, decision, tuple(other_drafts), care_due(knowledge, decision))
     proposals = sorted(author.proposals(), key=lambda proposal: not proposal.is_recommended)
     return [
         {
@@ -111,6 +110,8 @@ class _Author:
     knowledge: Knowledge
     decision: Decision
     other_drafts: tuple[Mapping[str, object], ...]
+    due: date | None
+    """When enough weeks of care are reached, if it is known when they began."""
 
     @property
     def which(self) -> str:
@@ -286,29 +287,34 @@ class _Author:
         subject = patient.ref if patient else reference_in(self.draft.get("subject"))
         if not subject:
             return None
-        referral: Wire = {
+        written = built_elements(
+            {
+                "code": {
+                    "coding": list(map(written_coding, codes["referral"])),
+                    "text": self._words("A5.order"),
+                },
+                "reasonCode": [
+                    {
+                        "coding": list(map(written_coding, codes["referral-reason"])),
+                        "text": self._words("A5.reason"),
+                    }
+                ],
+            }
+        )
+        if written is None:
+            return None
+        resource = {
+            "resourceType": "ServiceRequest",
             "status": "draft",
             "intent": "proposal",
-            "code": {
-                "coding": list(map(written_coding, codes["referral"])),
-                "text": self._words("A5.order"),
-            },
             "subject": {"reference": subject},
             **{
                 element: {"reference": reference}
                 for element in ("encounter", "requester")
                 if (reference := reference_in(self.draft.get(element)))
             },
-            "reasonCode": [
-                {
-                    "coding": list(map(written_coding, codes["referral-reason"])),
-                    "text": self._words("A5.reason"),
-                }
-            ],
+            **written,
         }
-        resource = built_order(referral)
-        if resource is None:
-            return None
         action: Wire = {
             "type": "create",
             "description": self._words("A5.action"),
@@ -335,14 +341,13 @@ class _Author:
 
     def _later(self, rule: SuggestionRule) -> _Proposal | None:
         """A7, unless the order is dated for then, or later, already."""
-        due = care_due(self.knowledge, self.decision)
-        if due is None:
+        if self.due is None:
             return None
         planned = planned_for(self.draft)
-        if planned is not None and planned >= due:
+        if planned is not None and planned >= self.due:
             return None
         return self._update(
-            rule, "A7", {"occurrenceDateTime": due.isoformat()}, without=_OTHER_DATES
+            rule, "A7", {"occurrenceDateTime": self.due.isoformat()}, without=_OTHER_DATES
         )
 
     def _update(
@@ -376,10 +381,9 @@ class _Author:
 
     def _words(self, key: str, *, choice: str = "") -> str:
         """Return a text of `suggestion_labels` with its placeholders filled."""
-        due = care_due(self.knowledge, self.decision)
         return (
             self.knowledge.wording.suggestion_labels[key]
-            .replace("{due}", due.isoformat() if due else "")
+            .replace("{due}", self.due.isoformat() if self.due else "")
             .replace("{weeks}", care_weeks(self.knowledge))
             .replace("{choice}", choice)
         )
