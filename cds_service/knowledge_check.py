@@ -14,7 +14,6 @@ from cds_service.cards import cards_for
 from cds_service.case_judging import HOOK_INSTANCE, USUAL_ORDER, JudgedCase, judge
 from cds_service.decision import Situation, holds
 from cds_service.knowledge import ALWAYS, CardLine, Case, Knowledge, Procedure, Rating, Rule
-from cds_service.knowledge_wording import SUMMARY_LIMIT
 from cds_service.review_notes import CaseValue
 
 _CASES = "Every case ends as it should."
@@ -23,7 +22,7 @@ _RULES = (
 )
 _WORDING = (
     "Every card, and every sentence of a card that has a condition, is shown by a case; "
-    "no summary is too long."
+    "no summary is cut."
 )
 _RATINGS = "Ratings agree with the ACR table of the variant, or the rule calls them provisional."
 _STUDIES = "No study is proposed that the ACR rates usually not appropriate for the variant."
@@ -87,7 +86,7 @@ def check(knowledge: Knowledge) -> CheckReport:
     proofs = (
         (_CASES, tuple(f"case {j.case.id}: {text}" for j in judged for text in j.differences)),
         (_RULES, tuple(_rules_without_case(knowledge, judged, pairs))),
-        (_WORDING, (*_wording_without_case(knowledge, judged), *_faulty_cards(judged))),
+        (_WORDING, (*_wording_without_case(knowledge, judged), *_cut_summaries(judged))),
         (_RATINGS, tuple(_ratings_against_the_acr(knowledge))),
         (_STUDIES, tuple(_studies_against_the_acr(knowledge))),
     )
@@ -235,12 +234,12 @@ def _is_reached(line: CardLine, situations: list[Situation]) -> bool:
     return line.when == ALWAYS or any(holds(line.when, situation) for situation in situations)
 
 
-def _faulty_cards(judged: tuple[JudgedCase, ...]) -> Iterator[str]:
+def _cut_summaries(judged: tuple[JudgedCase, ...]) -> Iterator[str]:
+    """The loader reckons with the longest usual values; here the card is made."""
     for j in judged:
         for card in cards_for(j.knowledge, j.decision, hook_instance=HOOK_INSTANCE):
-            length = len(str(card["summary"]))
-            if length > SUMMARY_LIMIT:
-                yield f"case {j.case.id}: summary of {length} characters, limit {SUMMARY_LIMIT}"
+            if str(card["summary"]).endswith("…"):
+                yield f"case {j.case.id}: the summary is too long and is cut: {card['summary']}"
 
 
 def _ratings_against_the_acr(knowledge: Knowledge) -> Iterator[str]:

@@ -88,6 +88,9 @@ class _Loader:
     def load(self) -> Knowledge:
         digest = digest_of(self.files)
         roots = {file: self._yaml(file) for file in _NEEDED if file.endswith(".yaml")}
+        if not all(root.value for root in roots.values()):
+            # What an unreadable file leaves unknown in the others is noise.
+            raise KnowledgeError(self.problems.found)
         parts = self._parts(roots, digest)
         brakes = read_brakes(roots[_APPROPRIATENESS], self._vocabulary(parts.facts), self.problems)
         cases = self._cases(parts, [brake.id for brake in brakes])
