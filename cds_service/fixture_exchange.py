@@ -1,5 +1,6 @@
 """The HTTP side of the FHIR server for tests: connections on loopback, good and bad answers."""
 
+import contextlib
 import gzip
 import json
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cds_service.fixture_behaviour import FHIR_JSON, Behaviour, Fault
@@ -148,12 +150,30 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, answer: "Callable[[Exchange], None]", port: int) -> None:
         """Listen on `port`, or on a free one for 0; `answer` runs on the connection's thread."""
         self.answer = answer
+        self._open: set[socket.socket] = set()
         super().__init__((LOOPBACK, port), Exchange)
 
     def server_bind(self) -> None:
         """Bind without looking up the name of the host, which may ask a name server."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, self.server_address[1]
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as typeshed
+        """Remember the connection while it is served."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as typeshed
+        """Forget a connection that is over."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Hang up on clients that keep their connections: nobody answers there any more."""
+        super().server_close()
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing when a client hangs up: callers with a time budget do so all the time."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from fixture_stories import Expected, Story, as_of, drafts_of, stories
+from fixture_stories import Expected, JsonObject, Story, as_of, drafts_of, stories
 
 from cds_service.fixture_server import FixtureServer
 from cds_service.knowledge_folders import find_folders
@@ -78,9 +78,16 @@ def numbers() -> Mapping[str, str]:
     return {fact.id: fact.number for fact in knowledge.facts}
 
 
+def _body(story: Story, ehr_port: int) -> str:
+    """The request with the address of the FHIR server put in, wherever it stands."""
+    return json.dumps(story.request).replace(
+        _EHR_PLACEHOLDER, f"http://127.0.0.1:{ehr_port}/fhir"
+    )
+
+
 def _answer(story: Story, url: str, ehr_port: int) -> dict[str, object]:
-    with FixtureServer([story.chart], port=ehr_port) as ehr:
-        body = json.dumps(story.request).replace(_EHR_PLACEHOLDER, ehr.base_url)
+    body = _body(story, ehr_port)
+    with FixtureServer([story.chart], port=ehr_port):
         answer = requests.post(
             f"{url}/cds-services/{story.service}",
             data=body.encode(),
@@ -111,7 +118,7 @@ def test_story_comes_out_as_worked_out_by_hand(
         assert set(expected.missing_includes) <= {numbers[fact] for fact in missing}
     assert sum(expected.has_card for expected in in_scope) == len(cards)
     if len(in_scope) == 1 and cards:
-        kinds = _suggestion_kinds(cards[0], story)
+        kinds = _suggestion_kinds(cards[0], json.loads(_body(story, ehr_port)))
         assert in_scope[0].suggestions_present <= kinds
         assert not in_scope[0].suggestions_absent & kinds
 
@@ -134,9 +141,9 @@ def _paired(
         yield entry, by_order[entry.order] if entry.order else decisions[place]
 
 
-def _suggestion_kinds(card: dict[str, object], story: Story) -> set[str]:
+def _suggestion_kinds(card: dict[str, object], sent: JsonObject) -> set[str]:
     """Tell the kinds of §9 by what their action does, not by their words."""
-    drafts = {f"{d['resourceType']}/{d.get('id')}": d for d in drafts_of(story.request)}
+    drafts = {f"{d['resourceType']}/{d.get('id')}": d for d in drafts_of(sent)}
     suggestions = card.get("suggestions", [])
     assert isinstance(suggestions, list)
     return {_kind(suggestion["actions"][0], drafts) for suggestion in suggestions}

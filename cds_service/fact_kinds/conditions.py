@@ -60,6 +60,8 @@ class ConditionOnRecord:
     """Days before today."""
     within_months: int | None = None
     """Calendar months before today, where the window is given in months."""
+    recorded_counts: bool = False
+    """A recorded date in the window is as good as an onset there."""
     undated: Undated = Undated.SKIP
     only_codes: tuple[str, ...] = ()
     """Keep only members that start with one of these (dots ignored)."""
@@ -212,7 +214,7 @@ class ConditionOnRecord:
             case ConditionStatus.NOT_RESOLVED:
                 if condition.clinical_status == "resolved" or condition.abated is not None:
                     return None
-                return Strength.POSSIBLE if is_past else condition.currency_strength
+                return Strength.STRONG if is_past else condition.currency_strength
             case ConditionStatus.CURRENT:
                 if is_past:
                     return None
@@ -240,7 +242,8 @@ class ConditionOnRecord:
             return None
         if inside is None:
             return Strength.POSSIBLE if self.undated is not Undated.SKIP else None
-        return strength if condition.onset is not None else Strength.POSSIBLE
+        is_firm = condition.onset is not None or self.recorded_counts
+        return strength if is_firm else Strength.POSSIBLE
 
 
 _NEGATED = TextState.NEGATED

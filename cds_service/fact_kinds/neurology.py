@@ -105,7 +105,7 @@ class MotorExam:
         )
         recent = [o for o in exams if within_days(o.effective, context.today, self.within) is True]
         severe = [self._severe(o) for o in recent]
-        found = any_of([*severe, *_declines(recent, self.within)])
+        found = any_of([*severe, *self._declines(exams, recent)])
         if self.question is SignQuestion.COMPONENT:
             return self._component(exams, found)
         if found.is_true or not recent:
@@ -146,10 +146,30 @@ class MotorExam:
         gets_worse = _is_abnormal(observation) and _PROGRESS.search(words) is not None
         if not (is_severe or gets_worse or (said and not grades)):
             return Finding(value=None)
-        strength = Strength.STRONG if is_severe or said else Strength.POSSIBLE
         return true(
-            observation_evidence(observation), strength=strength, when=observation.effective
+            observation_evidence(observation),
+            strength=self._strength(observation),
+            when=observation.effective,
         )
+
+    def _strength(self, observation: Observation) -> Strength:
+        """An examination known by its name only is possible evidence (§2.1)."""
+        known = {*self.exam_sets, self.deficit_set}
+        return Strength.POSSIBLE if observation.concept.sets.isdisjoint(known) else Strength.STRONG
+
+    def _declines(self, exams: list[Observation], recent: list[Observation]) -> list[Finding]:
+        """Two values of the same examination, a grade or more lower, `within` days apart."""
+        return [
+            true(
+                observation_evidence(earlier),
+                observation_evidence(later),
+                strength=self._strength(later),
+                when=later.effective,
+            )
+            for later in recent
+            for earlier in exams
+            if _declined(earlier, later, self.within)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,33 +425,18 @@ def grades_of(observation: Observation) -> tuple[float, ...]:
     return tuple(grades)
 
 
-def _declines(exams: list[Observation], within: int) -> list[Finding]:
-    """Two values of the same examination, a grade or more lower, at most `within` days apart."""
-    found = []
-    for place, earlier in enumerate(exams):
-        for later in exams[place + 1 :]:
-            before, after = grades_of(earlier), grades_of(later)
-            if (
-                not before
-                or not after
-                or _label(earlier).lower() != _label(later).lower()
-                or earlier.effective is None
-                or later.effective is None
-                or not timedelta()
-                < later.effective.latest - earlier.effective.latest
-                <= timedelta(days=within)
-            ):
-                continue
-            if min(before) - min(after) >= 1:
-                found.append(
-                    true(
-                        observation_evidence(earlier),
-                        observation_evidence(later),
-                        strength=Strength.STRONG,
-                        when=later.effective,
-                    )
-                )
-    return found
+def _declined(earlier: Observation, later: Observation, within: int) -> bool:
+    before, after = grades_of(earlier), grades_of(later)
+    if (
+        not before
+        or not after
+        or _label(earlier).lower() != _label(later).lower()
+        or earlier.effective is None
+        or later.effective is None
+    ):
+        return False
+    gap = later.effective.latest - earlier.effective.latest
+    return timedelta() < gap <= timedelta(days=within) and min(before) - min(after) >= 1
 
 
 def _label(observation: Observation) -> str:
