@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flask import Blueprint, Flask, Response, current_app, g, request
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from cds_service import __version__, pages, strict_json
+from cds_service.error_translation import translate
 from cds_service.errors import (
-    ClientError,
     MalformedRequest,
     NotAuthenticated,
-    Overloaded,
     TooLarge,
     UnknownService,
     WrongMediaType,
@@ -63,13 +62,6 @@ OPEN_TO_ALL = (
 _SECONDS_FOR_JUDGING = 0.05
 _JSON_TYPES = frozenset({"application/json", "application/fhir+json"})
 _EXTENSION = "cds-service"
-_ERRORS_BY_STATUS: Mapping[int, tuple[int, str, str]] = {
-    400: (400, "malformed-request", "The request is malformed."),
-    404: (404, "not-found", "There is nothing at this address."),
-    405: (405, "method-not-allowed", "This address does not take this method; see Allow."),
-    413: (413, "too-large", "The request is too large."),
-}
-_INTERNAL_ERROR = (500, "internal-error", "The service failed. Nothing was judged.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,28 +337,19 @@ def _page(html: str) -> Response:
 
 
 def _error_answer(error: Exception) -> Response:
-    """Translate any error, once: an OperationOutcome without a trace or caller data (R-CALL-14)."""
-    headers: Mapping[str, str] = {}
-    if isinstance(error, ClientError | Overloaded):
-        status, code, text = error.status, error.code, str(error)
-    elif isinstance(error, HTTPException) and (known := _ERRORS_BY_STATUS.get(error.code or 0)):
-        status, code, text = known
-        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    else:
+    """Answer an error as an OperationOutcome, count it, and name its code in the log line."""
+    failure = translate(error)
+    if failure.is_ours:
         logger.error("internal error", exc_info=error)
-        status, code, text = _INTERNAL_ERROR
-    if status == NotAuthenticated.status:
-        headers = {"WWW-Authenticate": "Bearer"}
-    wiring = _wiring()
-    wiring.metrics.count_refused(status, code)
+    _wiring().metrics.count_refused(failure.status, failure.code)
     if (call := g.get("call")) is not None:
-        call.details["error"] = code
+        call.details["error"] = failure.code
     answer = Response(
-        strict_json.dumps(operation_outcome(status, code, text)),
-        status=status,
+        strict_json.dumps(operation_outcome(failure.status, failure.code, failure.text)),
+        status=failure.status,
         content_type="application/fhir+json",
     )
-    answer.headers.update(headers)
+    answer.headers.update(failure.headers)
     return answer
 
 

@@ -123,7 +123,7 @@ class _Server(BaseApplication):
 
     def load(self) -> "_WSGIAppType":
         """Build the application; called once in each worker."""
-        app = create_app(
+        return create_app(  # type: ignore[return-value]  # the stub's environ is any mapping
             self._settings,
             knowledge=self._knowledge,
             clock=self._clock,
@@ -131,7 +131,6 @@ class _Server(BaseApplication):
             review=self._review,
             shared_metrics=self._metrics_directory,
         )
-        return app  # type: ignore[return-value]  # the stub's environ is any mapping
 
     def reload(self) -> None:
         """Read the site file again (SIGHUP). A faulty one is reported and the former one kept."""
