@@ -11,7 +11,6 @@ from cds_service.fhir import (
     Element,
     Resource,
     code_of,
-    codeable,
     days_of,
     note_texts,
     number_of,
@@ -24,7 +23,7 @@ from cds_service.fhir import (
 )
 from cds_service.fhir_dates import DateInterval
 from cds_service.findings import Strength
-from cds_service.records import NO_CONCEPT, Concept, Medication
+from cds_service.records import Concept, Medication
 
 MEDICATION_TYPES = (
     "MedicationRequest",
@@ -142,8 +141,7 @@ def _concept(raw: Resource, medication: Resource, desk: Desk) -> Concept:
         return code
     references = (raw.get("medicationReference"), object_of(raw.get("medication")).get("reference"))
     display = next(iter(texts_of(object_of(r).get("display") for r in references)), "")
-    shown = codeable(display)
-    return NO_CONCEPT if shown is None else desk.terminology.concept(shown)
+    return desk.concept(display)
 
 
 def _start(entry: Entry, desk: Desk) -> DateInterval | None:

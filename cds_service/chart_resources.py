@@ -33,6 +33,7 @@ ORDER_TYPES = frozenset({"ServiceRequest", "ProcedureRequest", "DiagnosticOrder"
 """R4, STU3 and DSTU2 names of an order for a service (quirk 50)."""
 
 _LOOKED_UP = ("Medication", "Device", "Organization", *sorted(ORDER_TYPES))
+_NOTHING = frozenset[str]()
 _OF_NO_PATIENT = frozenset({"Medication", "Organization", "Practitioner", "PractitionerRole"})
 
 
@@ -42,13 +43,10 @@ class Entry:
 
     ref: str
     resource: Resource
+    kind: str
+    """Its resource type."""
     wanted: str
     """Resource type of the source that it came from."""
-
-    @property
-    def kind(self) -> str:
-        """Its resource type."""
-        return text_of(self.resource.get("resourceType"))
 
 
 @dataclass(slots=True)
@@ -163,7 +161,7 @@ def _newest(rows: Iterable[tuple[str, Row]]) -> Iterable[Entry]:
         key: object = place if ref.endswith("/?") else ref
         known = kept.get(key)
         if known is None or _is_newer(row.resource, known.resource):
-            kept[key] = Entry(ref, row.resource, row.wanted)
+            kept[key] = Entry(ref, row.resource, ref.partition("/")[0], row.wanted)
     return kept.values()
 
 
@@ -187,13 +185,15 @@ def _is_foreign(entry: Entry, this_patient: str, addresses: Addresses) -> bool:
     """
     if entry.kind in _OF_NO_PATIENT:
         return False
+    raw = entry.resource
     subjects = [
         target
         for key in ("subject", "patient")
-        for target in addresses.all_resolved(entry.resource.get(key))
+        if key in raw
+        for target in addresses.all_resolved(raw[key])
     ]
     if entry.kind == "Appointment":
-        actors = (p.get("actor") for p in objects(entry.resource.get("participant")))
+        actors = (p.get("actor") for p in objects(raw.get("participant")))
         patients = [t for a in actors if (t := addresses.resolved(a)).startswith("Patient/")]
         subjects = subjects or patients
     named = [s for s in subjects if not s.startswith(("urn:", "#"))]
@@ -213,14 +213,24 @@ class Desk:
     encounter_dates: Mapping[str, DateInterval] = field(default_factory=dict)
     """`Encounter/id` → day it began."""
 
+    concepts_read: dict[object, Concept] = field(default_factory=dict)
+    """Charts name the same few things over and over; this dies with the call."""
+
     def concept(self, value: object) -> Concept:
         """Read one concept in any of its shapes; the empty concept if there is none."""
-        raw = codeable(value)
-        return NO_CONCEPT if raw is None else self.terminology.concept(raw)
+        raw = None if value is None else codeable(value)
+        return NO_CONCEPT if raw is None else self._known(raw)
 
     def concepts(self, *values: object) -> tuple[Concept, ...]:
         """Read all concepts of elements that may repeat."""
-        return tuple(self.terminology.concept(raw) for v in values for raw in codeables(v))
+        return tuple(self._known(raw) for v in values if v is not None for raw in codeables(v))
+
+    def _known(self, raw: Resource) -> Concept:
+        key = (raw["text"], *(tuple(coding.values()) for coding in objects(raw["coding"])))
+        known = self.concepts_read.get(key)
+        if known is None:
+            known = self.concepts_read[key] = self.terminology.concept(raw)
+        return known
 
     def date(self, resource: Resource, elements: tuple[Element, ...]) -> DateInterval | None:
         """Return the first readable date of the elements, in order."""
@@ -233,11 +243,12 @@ class Desk:
 
     def targets(self, *references: object) -> frozenset[str]:
         """Return what the references point to, as `Type/id` where that is known."""
-        return frozenset[str]().union(
-            *(self.resources.addresses.all_resolved(r) for r in references)
-        )
+        resolve = self.resources.addresses.all_resolved
+        return _NOTHING.union(*(resolve(r) for r in references if r is not None))
 
     def links(self, references: object) -> frozenset[str]:
         """Return targets and logical identifiers (`system|value`) of references."""
+        if references is None:
+            return _NOTHING
         tokens = (identifier_tokens(r.get("identifier")) for r in objects(references))
         return self.targets(references).union(*tokens)

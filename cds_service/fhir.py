@@ -26,8 +26,10 @@ _DATE_PHRASE = re.compile(
     r"(\d{4}(?:-\d{2}(?:-\d{2})?)?|(\d{1,2})/(\d{1,2})/(\d{4}))\.?$",
     re.IGNORECASE,
 )
+_LONGEST_REFERENCE = 1000
 _STUDY_UID_SYSTEM = "urn:dicom:uid"
 _ENTERED_IN_ERROR = "entered-in-error"
+_STATUS_ELEMENTS = ("status", "verificationStatus", "clinicalStatus", "docStatus", "statusReason")
 
 
 def objects(value: object) -> list[Resource]:
@@ -56,6 +58,8 @@ def texts_of(values: Iterable[object]) -> tuple[str, ...]:
 
 def note_texts(value: object) -> tuple[str, ...]:
     """Return the texts of Annotations; a bare string (DSTU2, STU3 `comment`) is a text too."""
+    if value is None:
+        return ()
     if isinstance(value, str):
         return texts_of((value,))
     return texts_of(note.get("text") for note in objects(value))
@@ -78,6 +82,8 @@ def codes_of(value: object) -> tuple[str, ...]:
     A concept without codes answers with its text, blanks as hyphens: `Entered in Error` is
     `entered-in-error`.
     """
+    if value is None:
+        return ()
     if isinstance(value, str):
         return (_as_code(value),) if value.strip() else ()
     found: list[str] = []
@@ -93,6 +99,8 @@ def codes_of(value: object) -> tuple[str, ...]:
 
 def code_of(value: object) -> str:
     """Return the first of `codes_of`, or the empty string."""
+    if isinstance(value, str):
+        return _as_code(value)
     return next(iter(codes_of(value)), "")
 
 
@@ -107,7 +115,7 @@ def codeable(value: object) -> Resource | None:
     51) or a plain string (DSTU2). An empty coding `[{}]` says nothing (quirk 20).
     """
     if isinstance(value, str):
-        return {"text": value.strip()} if value.strip() else None
+        return {"coding": [], "text": value.strip()} if value.strip() else None
     if not isinstance(value, dict):
         return None
     concept = value.get("concept")
@@ -136,6 +144,8 @@ def _code_text(value: object) -> str:
 
 def codeables(value: object) -> list[Resource]:
     """Return all concepts of an element that may repeat, or that once did not."""
+    if value is None:
+        return []
     items = value if isinstance(value, list) else [value]
     return [concept for item in items if (concept := codeable(item)) is not None]
 
@@ -143,7 +153,7 @@ def codeables(value: object) -> list[Resource]:
 def is_entered_in_error(resource: Resource) -> bool:
     """True if any status element says so, whatever its shape (quirk 24)."""
     return any(
-        _ENTERED_IN_ERROR in codes_of(value) for key, value in resource.items() if "tatus" in key
+        _ENTERED_IN_ERROR in codes_of(resource[key]) for key in _STATUS_ELEMENTS if key in resource
     )
 
 
@@ -160,7 +170,7 @@ def reference_of(value: object) -> str:
     that can be compared: no reference, or a search such as `Patient?identifier=…`.
     """
     raw = value if isinstance(value, str) else object_of(value).get("reference")
-    reference = text_of(raw)
+    reference = text_of(raw)[-_LONGEST_REFERENCE:]
     found = _REFERENCE.search(reference)
     if found is not None:
         return f"{found[1]}/{found[2]}"
@@ -171,6 +181,8 @@ def reference_of(value: object) -> str:
 
 def references_of(value: object) -> tuple[str, ...]:
     """Return the targets of one Reference or of a list, R5 CodeableReferences included."""
+    if value is None:
+        return ()
     found = []
     for item in value if isinstance(value, list) else [value]:
         inner = object_of(item).get("reference")
@@ -191,6 +203,8 @@ def identifier_token(identifier: Resource) -> str:
 
 def identifier_tokens(value: object) -> frozenset[str]:
     """Return the tokens of an `identifier` element; a bare value gives `|value`."""
+    if value is None:
+        return frozenset()
     return frozenset(t for item in objects(value) if (t := identifier_token(item)))
 
 

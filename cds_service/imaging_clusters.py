@@ -320,20 +320,27 @@ def _not_near(issued: list[_Dated], dated: list[_Dated]) -> list[_Dated]:
 
 def _not_within(partial: list[tuple[DateInterval, Cluster]], dated: list[_Dated]) -> list[Cluster]:
     """Join records of a month or a year with the newest exam in it, else with each other."""
+    days = [day for day, _ in dated]
     left: list[tuple[DateInterval, Cluster]] = []
-    for when, cluster in sorted(
-        partial, key=lambda p: (p[0].precision, p[0].latest, p[1].sort_key)
-    ):
-        earliest = when.earliest or when.latest
-        within = (
-            c for d, c in reversed(dated) if earliest - SAME_EXAM <= d <= when.latest + SAME_EXAM
-        )
-        around = (
-            c for w, c in left if w.earliest and earliest <= w.latest and w.earliest <= when.latest
-        )
-        if not _joined(chain(within, around), cluster):
+    for when, cluster in sorted(partial, key=_precise_then_source):
+        low = bisect_left(days, (when.earliest or when.latest) - SAME_EXAM)
+        high = bisect_right(days, when.latest + SAME_EXAM)
+        within = dated[max(low, high - _MOST_COMPARED) : high]
+        around = (c for other, c in left[-_MOST_COMPARED:] if _overlap(other, when))
+        if not _joined(chain((c for _, c in reversed(within)), around), cluster):
             left.append((when, cluster))
     return [cluster for _, cluster in left]
+
+
+def _precise_then_source(item: tuple[DateInterval, Cluster]) -> tuple[str, date, tuple[int, str]]:
+    when, cluster = item
+    return when.precision, when.latest, cluster.sort_key
+
+
+def _overlap(some: DateInterval, other: DateInterval) -> bool:
+    return (some.earliest or some.latest) <= other.latest and (
+        other.earliest or other.latest
+    ) <= some.latest
 
 
 def _not_recent(undated: list[Cluster], dated: list[_Dated], since: date) -> list[Cluster]:
@@ -347,15 +354,20 @@ def _not_recent(undated: list[Cluster], dated: list[_Dated], since: date) -> lis
 
 
 def _not_done(orders: list[Cluster], dated: list[_Dated]) -> list[Cluster]:
-    """Join orders with the first exam after they were written: orders are often never closed."""
+    """Join orders with the first exam after they were written: orders are often never closed.
+
+    Of what is left, orders written within a day of each other are one (placer and filler).
+    """
     days = [day for day, _ in dated]
-    left: list[Cluster] = []
-    for cluster in sorted(orders, key=lambda c: c.sort_key):
-        written = _written(cluster)
-        place = len(days) if written is None else bisect_left(days, written)
+    open_orders: list[_Dated] = []
+    completed: list[_Dated] = []
+    for cluster in orders:
+        written = _written(cluster) or date.max
+        place = bisect_left(days, written)
         if not _joined((c for _, c in dated[place : place + 1]), cluster):
-            left.append(cluster)
-    return left
+            (completed if cluster.is_done else open_orders).append((written, cluster))
+    left = _swept(completed, SAME_EXAM) + _swept(open_orders, SAME_EXAM)
+    return [cluster for _, cluster in left]
 
 
 def _joined(candidates: Iterable[Cluster], cluster: Cluster) -> bool:

@@ -11,7 +11,7 @@ from datetime import date
 from cds_service.fhir_dates import DateInterval, Precision, add_months, unknown_date
 from cds_service.findings import Strength
 from cds_service.imaging_clusters import Cluster, clusters
-from cds_service.imaging_members import Member, MemberState, SourceKind, members
+from cds_service.imaging_members import SPINE_EXAMS, Member, MemberState, SourceKind, members
 from cds_service.imaging_names import ExamKind, ExamNames
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
 from cds_service.orders import ImagingProtocol, OrderDefinition
@@ -89,13 +89,12 @@ def imaging_history(
     names = ExamNames(
         definition=definition, terminology=terminology, ct_sets=ct_sets, site=site_codes
     )
-    found = list(members(chart, names, today))
-    spine = frozenset({ExamKind.LUMBAR_MRI, ExamKind.LUMBAR_CT, ExamKind.UNCERTAIN})
-    if not any(member.name.kind in spine for member in found):
+    found = members(chart, names, today)
+    if not found:
         return ImagingHistory()
     joined = clusters(found, today=today, since=add_months(today, -LOOK_BACK_MONTHS))
     home = "" if chart.patient is None else chart.patient.organization
-    exams = {kind: _exams(joined.get(kind, ()), today, home) for kind in spine}
+    exams = {kind: _exams(joined.get(kind, ()), today, home) for kind in SPINE_EXAMS}
     lumbar = exams[ExamKind.LUMBAR_MRI]
     return ImagingHistory(
         exams=tuple(e for e in lumbar if not e.in_flight),

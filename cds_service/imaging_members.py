@@ -4,7 +4,7 @@ Source: decision table §7.1, columns "is it a lumbar MRI?" and "valid exam?".
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum
@@ -18,6 +18,7 @@ from cds_service.records import (
     ImagingStudy,
     Procedure,
     ProcedureState,
+    Record,
     ServiceRequest,
 )
 
@@ -29,6 +30,10 @@ _LIMITED = re.compile(
     r"(?<!not )(?<!no )\b(?:non-?diagnostic|motion[- ]degraded|incomplete|limited)\b", re.IGNORECASE
 )
 _OUTSIDE = re.compile(r"\boutside\b", re.IGNORECASE)
+
+
+_EXAM_WORDS = re.compile(r"\bMR|magnetic|\bCT|tomogra|spin|lumb|\bL/?S", re.IGNORECASE)
+SPINE_EXAMS = frozenset({ExamKind.LUMBAR_MRI, ExamKind.LUMBAR_CT, ExamKind.UNCERTAIN})
 
 
 class SourceKind(IntEnum):
@@ -88,16 +93,46 @@ class Member:
         return (self.kind, self.ref)
 
 
-def members(chart: Chart, names: ExamNames, today: date) -> Iterator[Member]:
-    """Yield every study, report, procedure and order that names a spine exam or is linked."""
-    for study in chart.imaging_studies:
-        yield _study(study, names)
-    for report in chart.diagnostic_reports:
-        yield _report(report, names)
-    for procedure in chart.procedures:
-        yield _procedure(procedure, names)
-    for order in chart.service_requests:
-        yield _order(order, names, today)
+def members(chart: Chart, names: ExamNames, today: date) -> list[Member]:
+    """Return every record that names a spine exam, and all with links if there is any.
+
+    Most charts hold none, and most procedures and laboratory reports are far from one, so a
+    quick look comes first.
+    """
+    studies = [_study(study, names) for study in chart.imaging_studies]
+    reports = [r for r in chart.diagnostic_reports if _may_speak(r, names, r.narrative)]
+    procedures = [p for p in chart.procedures if _may_speak(p, names)]
+    orders = [
+        o for o in chart.service_requests if _may_speak(o, names, *(d.label for d in o.details))
+    ]
+    found = [
+        *studies,
+        *(_report(report, names) for report in reports),
+        *(_procedure(procedure, names) for procedure in procedures),
+        *(_order(order, names, today) for order in orders),
+    ]
+    if not any(member.name.kind in SPINE_EXAMS for member in found):
+        return []
+    spoken = {member.ref for member in found}
+    linked_reports = (r for r in chart.diagnostic_reports if r.ref not in spoken)
+    linked_procedures = (p for p in chart.procedures if p.ref not in spoken)
+    linked = (
+        *(_report(report, names) for report in linked_reports),
+        *(_procedure(procedure, names) for procedure in linked_procedures),
+    )
+    return found + [member for member in linked if member.order_keys or len(member.exam_keys) > 1]
+
+
+def _may_speak(record: Record, names: ExamNames, *words: str) -> bool:
+    """Tell whether any code is known or any word is of an exam; a quick look, not a reading."""
+    concept = record.concept
+    if concept.is_recognised or names.has_site_codes:
+        return True
+    return bool(
+        _EXAM_WORDS.search(
+            " ".join((concept.text, *(c.display for c in concept.codings), *record.notes, *words))
+        )
+    )
 
 
 def _study(study: ImagingStudy, names: ExamNames) -> Member:

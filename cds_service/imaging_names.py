@@ -93,6 +93,11 @@ class ExamNames:
     ct_sets: frozenset[str]
     site: SiteCodes = NO_SITE_CODES
 
+    @property
+    def has_site_codes(self) -> bool:
+        """The site names exams of its own, in words that nobody else knows."""
+        return bool(self.site.by_code or self.site.by_title)
+
     def read(self, said: ExamWords) -> ExamName:
         """Return what the exam is of: the site's own codes, standard codes, words, body site."""
         return (

@@ -97,7 +97,7 @@ CODING = {"system": "s", "code": "c", "display": "d"}
         pytest.param({"coding": [CODING]}, {"coding": [CODING], "text": ""}, id="CodeableConcept"),
         pytest.param(CODING, {"coding": [CODING], "text": ""}, id="Coding"),
         pytest.param({"concept": {"coding": CODING}}, {"coding": [CODING], "text": ""}, id="R5"),
-        pytest.param("back pain", {"text": "back pain"}, id="DSTU2 string"),
+        pytest.param("back pain", {"coding": [], "text": "back pain"}, id="DSTU2 string"),
         pytest.param(
             {"coding": [{"code": 72148}]},
             {"coding": [{"system": "", "code": "72148", "display": ""}], "text": ""},

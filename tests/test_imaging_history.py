@@ -442,7 +442,11 @@ def test_quirk_15_a_generic_report_is_known_by_its_words(elements: Json) -> None
 def test_quirk_15_a_generic_report_is_known_by_its_order() -> None:
     exam = one(
         history_of(
-            report(code=GENERIC, basedOn=[{"reference": "ServiceRequest/o1"}]),
+            report(
+                code=GENERIC,
+                basedOn=[{"reference": "ServiceRequest/o1"}],
+                text={"div": "<div>Radiology report, final</div>"},
+            ),
             order(code=WITHOUT_AND_WITH),
         )
     )
@@ -586,6 +590,18 @@ def test_quirk_28_a_completed_order_joins_the_first_exam_after_it() -> None:
     assert [("ImagingStudy/s2",), ("ImagingStudy/s1", "ServiceRequest/o1")] == [
         exam.sources for exam in history.exams
     ]
+
+
+@pytest.mark.parametrize("status", ["completed", "active"])
+def test_orders_of_one_day_without_an_exam_are_one(status: str) -> None:
+    history = history_of(
+        order(status=status),
+        order(id="o2", status=status, authoredOn="2025-11-02"),
+        order(id="o3", status=status, authoredOn="2025-12-24"),
+    )
+
+    sources = [("ServiceRequest/o3",), ("ServiceRequest/o1", "ServiceRequest/o2")]
+    assert sorted(sources) == sorted(e.sources for e in (*history.exams, *history.in_flight))
 
 
 def test_an_order_without_any_date_is_an_undated_exam() -> None:
