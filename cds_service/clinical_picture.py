@@ -69,18 +69,13 @@ class ClinicalPicture:
         changed = {fact_id}
         context = replace(self.context, findings=assumed)
         for fact in self.facts:
-            if fact.id == fact_id or changed.isdisjoint(depends_on(fact)):
+            if fact.id == fact_id or changed.isdisjoint(fact.depends_on):
                 continue
             again = _finding(fact, context)
             if again != self.findings[fact.id]:
                 assumed[fact.id] = again
                 changed.add(fact.id)
         return assumed
-
-
-def depends_on(fact: FactDefinition) -> frozenset[str]:
-    """Ids of the facts that this one looks at."""
-    return frozenset[str]().union(*(reading.depends_on for reading in fact.readings))
 
 
 def _finding(fact: FactDefinition, context: ReadingContext) -> Finding:

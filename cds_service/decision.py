@@ -4,7 +4,7 @@ Only a state that a rule names matches it, so an unknown fact never stops a late
 (decision table §5, notes). Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from cds_service.clinical_picture import ClinicalPicture
@@ -243,26 +243,77 @@ def _missing(
     Sorted by: facts that the row asks for first, then how far the rating moves, then the
     place of the new row in the table.
     """
-    places = {r.id: place for place, r in enumerate(knowledge.appropriateness.rules)}
-    options = _options(knowledge)
-    attributes = _order_attributes(order)
+    table = _Retrial.of(knowledge, order, rule)
     old = _SCORE.get(rating_of(rule, order.protocol), 0)
     moves: list[tuple[tuple[int, int, int], str]] = []
     for fact in knowledge.facts:
         if fact.is_internal or picture.findings[fact.id].value is not None:
             continue
-        reached = []
-        for value in (True, False):
-            findings = picture.assuming(fact.id, value=value)
-            new, _ = _first_match(knowledge, Situation(findings, attributes, options))
-            if new.row != rule.row:
-                reached.append(new)
+        reached = [
+            place
+            for value in (True, False)
+            if (place := table.place_reached(picture, fact.id, value=value)) != table.chosen
+        ]
         if reached:
-            far = max(abs(_SCORE.get(rating_of(r, order.protocol), 0) - old) for r in reached)
+            far = max(
+                abs(_SCORE.get(rating_of(table.rules[place], order.protocol), 0) - old)
+                for place in reached
+            )
             first = (
                 rule.asks_first.index(fact.id)
                 if fact.id in rule.asks_first
                 else len(rule.asks_first)
             )
-            moves.append(((first, -far, min(places[r.id] for r in reached)), fact.id))
+            moves.append(((first, -far, min(reached)), fact.id))
     return tuple(fact for _, fact in sorted(moves))
+
+
+@dataclass(frozen=True, slots=True)
+class _Retrial:
+    """The appropriateness table, tried again with one fact assumed.
+
+    A rule before the chosen one still fails, and the chosen one still holds, unless a fact
+    that it asks about has changed: so only those are asked again.
+    """
+
+    rules: tuple[Rule, ...]
+    asks: tuple[frozenset[str], ...]
+    """Facts that each rule asks about."""
+    chosen: int
+    attributes: Mapping[str, str]
+    options: Mapping[str, str]
+
+    @classmethod
+    def of(cls, knowledge: Knowledge, order: DraftOrder, rule: Rule) -> "_Retrial":
+        rules = knowledge.appropriateness.rules
+        return cls(
+            rules,
+            tuple(frozenset(_facts_in(r.when)) for r in rules),
+            rules.index(rule),
+            _order_attributes(order),
+            _options(knowledge),
+        )
+
+    def place_reached(self, picture: ClinicalPicture, fact_id: str, *, value: bool) -> int:
+        """Return the place in the table of the rule that would decide."""
+        findings = picture.assuming(fact_id, value=value)
+        changed = {f for f, finding in findings.items() if finding is not picture.findings[f]}
+        situation = Situation(findings, self.attributes, self.options)
+        for place, rule in enumerate(self.rules):
+            if place <= self.chosen and changed.isdisjoint(self.asks[place]):
+                if place == self.chosen:
+                    return place
+                continue
+            if holds(rule.when, situation):
+                return place
+        # The loader refuses a table whose last rule is not `otherwise`.
+        raise AssertionError(fact_id)
+
+
+def _facts_in(test: Test) -> Iterator[str]:
+    match test:
+        case FactIs(fact=fact):
+            yield fact
+        case All(members=members) | Any(members=members):
+            for member in members:
+                yield from _facts_in(member)

@@ -141,6 +141,13 @@ class FactDefinition:
     """A building block of other facts: never asked, never listed in `missing`."""
     has_card_line: bool = True
     """Whether its evidence is shown; false for facts that merely restate another."""
+    depends_on: frozenset[str] = field(init=False)
+    """Ids of the facts that its readings look at."""
+
+    def __post_init__(self) -> None:
+        """Collect once what is asked for in every call."""
+        looked_at = frozenset[str]().union(*(reading.depends_on for reading in self.readings))
+        object.__setattr__(self, "depends_on", looked_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,12 +29,7 @@ from cds_service.fact_kinds.measurements import (
     ObservedFinding,
     WeightFall,
 )
-from cds_service.fact_kinds.neurology import (
-    MotorExam,
-    MotorWords,
-    SphincterSigns,
-    StraightLegRaise,
-)
+from cds_service.fact_kinds.motor import MotorExam, MotorWords, StraightLegRaise
 from cds_service.fact_kinds.order_reasons import (
     Indication,
     OrderReason,
@@ -42,6 +37,7 @@ from cds_service.fact_kinds.order_reasons import (
     StatedPainScore,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
+from cds_service.fact_kinds.sphincter import SphincterSigns
 from cds_service.fact_kinds.surgery import SymptomsAfterSurgery
 from cds_service.fact_kinds.treatments import (
     CandidateStatement,

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from cds_service.fact_kinds.evidence import order_evidence, treatment_evidence
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fact_kinds.treatments import (
     affirmed,
     has_route,
@@ -55,7 +55,7 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConservativeCare:
+class ConservativeCare(FactKind):
     """Care in the episode and in the last `lookback_months`, without another stated reason."""
 
     question: CareQuestion

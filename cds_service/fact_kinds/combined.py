@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.findings import Finding, all_of, any_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnyFact:
+class AnyFact(FactKind):
     """One of the named facts is true; never false by itself."""
 
     facts: tuple[str, ...]
@@ -19,16 +19,6 @@ class AnyFact:
         """The named facts."""
         return frozenset((*self.facts, self.only_if_unknown)) - {""}
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
     def read(self, context: ReadingContext) -> Finding:
         """Return the first true one, with the evidence of all that are true."""
         if self.only_if_unknown and context.findings[self.only_if_unknown].value is not None:
@@ -39,7 +29,7 @@ class AnyFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnexplainedBy:
+class UnexplainedBy(FactKind):
     """A fact is true and none of the others explains it (an injury without a fall)."""
 
     fact: str
@@ -50,16 +40,6 @@ class UnexplainedBy:
         """All named facts."""
         return frozenset((self.fact, *self.explained_by))
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
     def read(self, context: ReadingContext) -> Finding:
         """Repeat the finding of the fact, or say nothing."""
         if any(context.findings[fact].is_true for fact in self.explained_by):
@@ -69,7 +49,7 @@ class UnexplainedBy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
+class Denied(FactKind):
     """Another fact is false, and so is this one."""
 
     fact: str
@@ -79,16 +59,6 @@ class Denied:
         """The other fact."""
         return frozenset({self.fact})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
     def read(self, context: ReadingContext) -> Finding:
         """Repeat a "no"; nothing else."""
         finding = context.findings[self.fact]
@@ -96,7 +66,7 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AllFacts:
+class AllFacts(FactKind):
     """All of the named facts are true."""
 
     facts: tuple[str, ...]
@@ -106,16 +76,6 @@ class AllFacts:
         """The named facts."""
         return frozenset(self.facts)
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """None of its own."""
-        return frozenset()
-
     def read(self, context: ReadingContext) -> Finding:
         """Return true if all are, with the weakest strength; otherwise nothing is said."""
         together = all_of(context.findings[fact] for fact in self.facts)
@@ -123,20 +83,10 @@ class AllFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeShorterThan:
+class EpisodeShorterThan(FactKind):
     """The current episode of pain has lasted less than `days` days (F12)."""
 
     days: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Those of the episode definition."""
-        return frozenset()
 
     @property
     def resource_types(self) -> frozenset[str]:
@@ -149,20 +99,10 @@ class EpisodeShorterThan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EpisodeAtLeast:
+class EpisodeAtLeast(FactKind):
     """The current episode of pain has lasted at least `days` days."""
 
     days: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Those of the episode definition."""
-        return frozenset()
 
     @property
     def resource_types(self) -> frozenset[str]:

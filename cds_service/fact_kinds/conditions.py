@@ -10,7 +10,7 @@ from cds_service.fact_kinds.evidence import (
     observation_evidence,
     refuted_evidence,
 )
-from cds_service.fact_kinds.reading import MatchedBy, ReadingContext, Window
+from cds_service.fact_kinds.reading import FactKind, MatchedBy, ReadingContext, Window
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import (
@@ -46,7 +46,7 @@ class Undated(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionOnRecord:
+class ConditionOnRecord(FactKind):
     """A condition of the value sets is on record, with the status and in the window asked for.
 
     Strong only if coded, confirmed (or not said otherwise), surely current, and inside the

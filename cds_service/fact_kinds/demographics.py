@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cds_service.fact_kinds.evidence import observation_evidence
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fhir_dates import completed_years, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.records import Observation, Reading
@@ -13,22 +13,12 @@ _NOT_PREGNANT = "60001007"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgeAtLeast:
+class AgeAtLeast(FactKind):
     """The patient has completed at least `years` years; partial birth dates are intervals."""
 
     years: int
     below: bool = False
     """Ask the opposite: younger than `years`."""
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
 
     @property
     def resource_types(self) -> frozenset[str]:
@@ -52,21 +42,11 @@ class AgeAtLeast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgeKnown:
+class AgeKnown(FactKind):
     """The age is known well enough to tell a child from an adult (F05)."""
 
     years: int
     """Age from which the criteria apply."""
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
 
     @property
     def resource_types(self) -> frozenset[str]:
@@ -84,18 +64,13 @@ class AgeKnown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PregnancyObserved:
+class PregnancyObserved(FactKind):
     """A pregnancy status or test says pregnant, or says not (F80)."""
 
     value_set: str
     status_within: int
     positive_within: int
     negative_within: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -134,20 +109,10 @@ class PregnancyObserved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CannotBePregnant:
+class CannotBePregnant(FactKind):
     """Male, or older than `older_than` years: stated as "no", never as "yes"."""
 
     older_than: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
 
     @property
     def resource_types(self) -> frozenset[str]:

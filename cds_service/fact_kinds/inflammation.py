@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cds_service.fact_kinds.evidence import observation_evidence
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fhir_dates import completed_years
 from cds_service.findings import Finding, Strength, true
 from cds_service.records import Reading
@@ -11,7 +11,7 @@ from cds_service.text_reading import TextState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InflammatoryPattern:
+class InflammatoryPattern(FactKind):
     """Back pain that is chronic, began below `began_below` years, with a positive HLA-B27."""
 
     chronic_fact: str

@@ -7,7 +7,7 @@ from datetime import date
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import observation_evidence, value_words
-from cds_service.fact_kinds.reading import ReadingContext, Window
+from cds_service.fact_kinds.reading import FactKind, ReadingContext, Window
 from cds_service.fhir import convert
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
@@ -18,7 +18,7 @@ _MARKER = re.compile(r"^(\S+) (>=|>) (\d+(?:\.\d+)?) (\S+)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(FactKind):
     """A measured number reaches a limit within a window.
 
     True by `at_least` or `at_most`; false by `below`, `above` or `not_above`. The newest
@@ -37,11 +37,6 @@ class Measured:
     false_within: int | None = None
     """Window of the "no", where it differs."""
     any_value: bool = False
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -115,7 +110,7 @@ class Marker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AbnormalMarkers:
+class AbnormalMarkers(FactKind):
     """A laboratory marker is over its limit or above its own reference range (F39).
 
     False only if all of `normal_codes` have a normal value in the window.
@@ -125,11 +120,6 @@ class AbnormalMarkers:
     markers: tuple[Marker, ...]
     normal_codes: tuple[str, ...]
     within: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -200,7 +190,7 @@ def _over(observation: Observation, marker: Marker) -> bool | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ObservedFinding:
+class ObservedFinding(FactKind):
     """An Observation whose code or value is in the sets says that something is there, or not.
 
     An observation without a value says nothing: absent is not normal (quirk 52). A coded
@@ -213,11 +203,6 @@ class ObservedFinding:
     only_codes: tuple[str, ...] = ()
     normal_is_false: bool = True
     only_possible: bool = False
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -282,17 +267,12 @@ def _value_affirms(observation: Observation, set_id: str, context: ReadingContex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WeightFall:
+class WeightFall(FactKind):
     """Body weight fell by a share of it: worth a question, never true by itself (F32)."""
 
     value_set: str
     percent: int
     within: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:

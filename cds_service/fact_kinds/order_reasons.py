@@ -12,7 +12,7 @@ from cds_service.fact_kinds.evidence import (
     order_evidence,
     words_of,
 )
-from cds_service.fact_kinds.reading import MatchedBy, ReadingContext
+from cds_service.fact_kinds.reading import FactKind, MatchedBy, ReadingContext
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.orders import Reason
@@ -24,7 +24,7 @@ _AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderReason:
+class OrderReason(FactKind):
     """The order gives a reason in the value sets: coded is strong, in words is possible.
 
     "Rule out X" counts as true (suspicion); "no X" counts as false.
@@ -44,19 +44,9 @@ class OrderReason:
     """Only words of history count ("h/o breast cancer"), never codes."""
 
     @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.value_sets, *self.except_sets))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """The order comes with the call: nothing that could be unread."""
-        return frozenset()
 
     def read(self, context: ReadingContext) -> Finding:
         """Look at the coded reasons, then at every text of the order."""
@@ -125,7 +115,7 @@ class OrderReason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Indication:
+class Indication(FactKind):
     """The order or the record gives a reason that is about the low back (F10).
 
     True: an order reason in `index_sets` or `specific_sets`; or a current condition in the
@@ -137,11 +127,6 @@ class Indication:
     specific_sets: tuple[str, ...]
     other_sets: tuple[str, ...]
     within: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -192,7 +177,7 @@ class Indication:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OtherIndication:
+class OtherIndication(FactKind):
     """Every reason of the order is an indication outside these criteria (F10x)."""
 
     other_sets: tuple[str, ...]
@@ -200,19 +185,9 @@ class OtherIndication:
     """Sets of index problems, red flags and surgery: words that name one are not "other"."""
 
     @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.other_sets, *self.ours))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Only the order."""
-        return frozenset()
 
     def read(self, context: ReadingContext) -> Finding:
         """True if at least one reason is another indication and none is ours; else false."""
@@ -283,25 +258,10 @@ def _is_about_something_else(context: ReadingContext) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatedPainScore:
+class StatedPainScore(FactKind):
     """The order's words give a pain score of at least `at_least` of 10 (F63)."""
 
     at_least: float
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Only the order."""
-        return frozenset()
 
     def read(self, context: ReadingContext) -> Finding:
         """Read every text of the order; words are possible evidence."""

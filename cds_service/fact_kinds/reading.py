@@ -1,10 +1,10 @@
 """What every fact kind is given, and what it must offer."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from typing import Protocol
 
 from cds_service.episodes import Episode
 from cds_service.fhir_dates import DateInterval, within_days, within_months
@@ -50,24 +50,29 @@ class MatchedBy(StrEnum):
     TEXT = "text"
 
 
-class FactKind(Protocol):
+class FactKind(ABC):
     """A way of reading a fact. Implementations are frozen dataclasses of their parameters."""
+
+    __slots__ = ()
 
     @property
     def depends_on(self) -> frozenset[str]:
         """Ids of earlier facts whose findings this reading looks at."""
-        ...
+        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Value sets that this reading looks in; the loader checks that they exist."""
-        ...
+        return frozenset()
 
     @property
     def resource_types(self) -> frozenset[str]:
-        """FHIR resource types it reads: what "could not be read" means for this fact."""
-        ...
+        """FHIR resource types it reads: what "could not be read" means for this fact.
 
+        None for what comes with the call itself, which is the order.
+        """
+        return frozenset()
+
+    @abstractmethod
     def read(self, context: ReadingContext) -> Finding:
         """Return what the record and the order say."""
-        ...

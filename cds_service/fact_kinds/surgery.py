@@ -10,7 +10,7 @@ from cds_service.fact_kinds.evidence import (
     order_evidence,
     value_words,
 )
-from cds_service.fact_kinds.reading import ReadingContext
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fact_kinds.treatments import ProcedureDone
 from cds_service.fhir_dates import DateInterval, on_or_after, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
@@ -22,7 +22,7 @@ _AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SymptomsAfterSurgery:
+class SymptomsAfterSurgery(FactKind):
     """Back or leg symptoms that began or were recorded well after the last operation.
 
     True: onset or recorded date more than `settle_days` after it and at most `within` days

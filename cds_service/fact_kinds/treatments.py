@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import order_evidence, treatment_evidence, words_of
-from cds_service.fact_kinds.reading import ReadingContext, Window
+from cds_service.fact_kinds.reading import FactKind, ReadingContext, Window
 from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.records import (
@@ -26,7 +26,7 @@ _BOOKED = frozenset({"booked", "pending", "proposed", "arrived", "checked-in"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcedureDone:
+class ProcedureDone(FactKind):
     """A procedure of the value sets was completed, ever or in a window.
 
     Codes in `no_level_codes` name no spinal level: possible, unless a body site or the words
@@ -39,11 +39,6 @@ class ProcedureDone:
     no_level_codes: tuple[str, ...] = ()
     site_set: str = ""
     except_sets: tuple[str, ...] = ()
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -101,7 +96,7 @@ class ProcedureDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcedurePlanned:
+class ProcedurePlanned(FactKind):
     """A procedure, or a referral for one, is open: ordered, in preparation or booked (F62).
 
     An order with a stated reason that is not in `for_sets` is for something else.
@@ -110,11 +105,6 @@ class ProcedurePlanned:
     value_sets: tuple[str, ...]
     for_sets: tuple[str, ...]
     within: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -181,26 +171,11 @@ def _is_over(start: DateInterval | None, context: ReadingContext) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateStatement:
+class CandidateStatement(FactKind):
     """The order says that the patient is, or is not, a candidate for a procedure (F62)."""
 
     requester_words: tuple[str, ...] = ()
     """Specialties whose order makes candidacy possible, lower case."""
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """None."""
-        return frozenset()
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Only the order."""
-        return frozenset()
 
     def read(self, context: ReadingContext) -> Finding:
         """Read the words first: they outweigh who writes them."""
@@ -223,7 +198,7 @@ class CandidateStatement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MedicationOnRecord:
+class MedicationOnRecord(FactKind):
     """A medication of the value sets was started in the window and is not known to have ended.
 
     `ever_in_window` counts ended courses too (chemotherapy in 12 months).
@@ -234,11 +209,6 @@ class MedicationOnRecord:
     ever_in_window: bool = False
     only_possible: bool = False
     except_routes: tuple[str, ...] = ()
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -275,7 +245,7 @@ class MedicationOnRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MedicationDays:
+class MedicationDays(FactKind):
     """Courses of the value sets add up to at least `days` days in the window (F43).
 
     A course whose length is not stated and that began more than `days` days ago and is still
@@ -287,11 +257,6 @@ class MedicationDays:
     within: int
     except_routes: tuple[str, ...]
     except_words: tuple[str, ...]
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:

@@ -1,31 +1,25 @@
-"""Facts of the emergency rows: severe or progressive motor deficit, sphincter and saddle signs.
+"""Severe or progressive weakness of the leg (F21), and the straight leg raise (F13).
 
-Source: decision table F20, F21 and the component brake of §5.
+Source: decision table §4 and the component brake of §5.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
-from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import (
-    condition_evidence,
     observation_evidence,
     on_day,
     order_evidence,
     value_words,
 )
-from cds_service.fact_kinds.reading import ReadingContext
-from cds_service.fhir_dates import DateInterval, within_days
-from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
+from cds_service.fact_kinds.signs import AFFIRMED_STATES, SignQuestion, exam_label
+from cds_service.fhir_dates import within_days
+from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import (
-    Condition,
-    Currency,
     Observation,
-    ProcedureState,
     Reading,
-    Verification,
 )
 from cds_service.text_reading import TextState
 
@@ -45,29 +39,11 @@ _PROGRESS = re.compile(
     r"|foot[- ]?drop|drop(?:ped)? foot|bilateral\w{0,2}|both legs|para(?:paresis|plegi\w{1,2}))\b",
     re.IGNORECASE,
 )
-_SADDLE_WORDS = re.compile(
-    r"\b(?:saddle|perine\w{1,3}|peri-?anal|genital\w{0,2}|between (?:the |her |his )?legs"
-    r"|(?:rectal|anal|sphincter) tone)\b",
-    re.IGNORECASE,
-)
 _LEG_RAISE = re.compile(r"straight[- ]leg[- ]rais|\bSLR\b|Las[eè]gue", re.IGNORECASE)
-_OPERATION = re.compile(
-    r"(?:ectomy|plasty|otomy|arthrodesis|replacement|hernia repair|surgery|operation|c[ae]*sarean)",
-    re.IGNORECASE,
-)
-_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
-
-
-class SignQuestion(StrEnum):
-    """Whether the fact itself is asked for, or only a sign that falls short of it."""
-
-    FACT = "fact"
-    COMPONENT = "component"
-    """Something of the kind is on record but misses the window or the condition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MotorExam:
+class MotorExam(FactKind):
     """Strength of the legs by examination (F21): grade, foot drop, both sides, decline.
 
     FACT is true for a grade of at most `grade_at_most`, a foot drop, a bilateral or progressive
@@ -81,11 +57,6 @@ class MotorExam:
     deficit_set: str
     within: int
     grade_at_most: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -125,11 +96,11 @@ class MotorExam:
         )
 
     def _is_leg_exam(self, observation: Observation, context: ReadingContext) -> bool:
-        if not observation.has_value or _UPPER_LIMB.search(_label(observation)):
+        if not observation.has_value or _UPPER_LIMB.search(exam_label(observation)):
             return False
         if self.deficit_set in observation.concept.sets:
             return True
-        if not _STRENGTH_EXAM.search(_label(observation)):
+        if not _STRENGTH_EXAM.search(exam_label(observation)):
             return False
         return any(
             (said := context.terminology.in_record(observation.concept, observation.notes, s))
@@ -140,7 +111,7 @@ class MotorExam:
 
     def _severe(self, observation: Observation) -> Finding:
         grades = grades_of(observation)
-        words = f"{_label(observation)} {value_words(observation)}"
+        words = f"{exam_label(observation)} {value_words(observation)}"
         said = self.deficit_set in observation.concept.sets and _is_abnormal(observation)
         is_severe = any(grade <= self.grade_at_most for grade in grades)
         gets_worse = _is_abnormal(observation) and _PROGRESS.search(words) is not None
@@ -173,7 +144,7 @@ class MotorExam:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MotorWords:
+class MotorWords(FactKind):
     """The order's own words name a severe or progressive leg weakness (F21).
 
     A grade of 4 or 5 without a word of progress is a component only.
@@ -184,19 +155,9 @@ class MotorWords:
     grade_at_most: int
 
     @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
-
-    @property
     def value_set_ids(self) -> frozenset[str]:
         """The set of motor deficits."""
         return frozenset({self.deficit_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Only the order."""
-        return frozenset()
 
     def read(self, context: ReadingContext) -> Finding:
         """Read every text of the order."""
@@ -209,7 +170,7 @@ class MotorWords:
         evidence = order_evidence(context.order, said.words, context.today)
         if said.state is TextState.NEGATED and self.question is SignQuestion.FACT:
             return false(evidence, strength=Strength.POSSIBLE)
-        if said.state not in _AFFIRMED:
+        if said.state not in AFFIRMED_STATES:
             return Finding(value=None)
         grades = [int(grade) for grade in _GRADE.findall(said.words)]
         is_mild = bool(grades) and min(grades) > self.grade_at_most
@@ -225,16 +186,11 @@ def _says_deficit(words: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StraightLegRaise:
+class StraightLegRaise(FactKind):
     """A straight leg raise is positive (F13); a negative one says nothing."""
 
     exam_set: str
     within: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """No other fact."""
-        return frozenset()
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -255,158 +211,6 @@ class StraightLegRaise:
             and _LEG_RAISE.search(o.concept.label)
             and within_days(o.effective, context.today, self.within) is True
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SphincterSigns:
-    """A new sphincter or saddle symptom with back or leg pain, and no other cause (F20 c).
-
-    FACT needs the symptom within `within` days, one of `with_facts`, and no competing cause;
-    saddle numbness needs no second item. COMPONENT is true for an active symptom that falls
-    short of that.
-    """
-
-    question: SignQuestion
-    value_set: str
-    within: int
-    with_facts: tuple[str, ...]
-    self_sufficient_codes: tuple[str, ...]
-    competing_codes: tuple[str, ...]
-    competing_words: tuple[str, ...]
-    spine_sets: tuple[str, ...]
-    """Operations in these sets are spine surgery, so not a competing cause."""
-    after_operation_days: int
-
-    @property
-    def depends_on(self) -> frozenset[str]:
-        """The facts that say there is back or leg pain."""
-        return frozenset(self.with_facts)
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((self.value_set, *self.spine_sets))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Symptoms and their competing causes."""
-        return frozenset({"Condition", "Observation"})
-
-    def read(self, context: ReadingContext) -> Finding:
-        """Judge every symptom by itself."""
-        has_pain = any(context.findings[fact].is_true for fact in self.with_facts)
-        return any_of(
-            (
-                *(self._condition(c, context, has_pain=has_pain) for c in self._active(context)),
-                *(
-                    self._observation(o, context, has_pain=has_pain)
-                    for o in context.chart.observations
-                ),
-                *(self._words(text, context, has_pain=has_pain) for text in context.order.words),
-            )
-        )
-
-    def _active(self, context: ReadingContext) -> list[Condition]:
-        return [
-            c
-            for c in context.chart.conditions
-            if c.verification is not Verification.REFUTED
-            and c.currency is not Currency.PAST
-            and (said := context.terminology.in_record(c.concept, c.notes, self.value_set))
-            is not None
-            and said.state in _AFFIRMED
-        ]
-
-    def _condition(
-        self, condition: Condition, context: ReadingContext, *, has_pain: bool
-    ) -> Finding:
-        is_new = within_days(condition.began, context.today, self.within) is True
-        alone = _is_saddle(condition.concept.label) or has_code(
-            condition.concept, self.self_sufficient_codes
-        )
-        firm = (
-            condition.onset is not None
-            and condition.verification is Verification.CONFIRMED
-            and condition.currency is Currency.CURRENT
-            and condition.currency_strength is Strength.STRONG
-            and self.value_set in condition.concept.sets
-        )
-        return self._answer(
-            counts=is_new
-            and (alone or (has_pain and not self._has_other_cause(condition.began, context))),
-            evidence=condition_evidence(condition),
-            strength=Strength.STRONG if firm else Strength.POSSIBLE,
-            when=condition.began,
-        )
-
-    def _observation(
-        self, observation: Observation, context: ReadingContext, *, has_pain: bool
-    ) -> Finding:
-        said = context.terminology.in_record(observation.concept, observation.notes, self.value_set)
-        value = observation.value.concept
-        is_value = value is not None and self.value_set in value.sets
-        if (said is None or said.state not in _AFFIRMED) and not is_value:
-            return Finding(value=None)
-        if observation.reading is not Reading.ABNORMAL and not is_value:
-            return Finding(value=None)
-        is_new = within_days(observation.effective, context.today, self.within) is True
-        words = f"{_label(observation)} {value_words(observation)}"
-        alone = _is_saddle(words) or has_code(observation.concept, self.self_sufficient_codes)
-        return self._answer(
-            counts=is_new
-            and (alone or (has_pain and not self._has_other_cause(observation.effective, context))),
-            evidence=observation_evidence(observation),
-            strength=said.strength if said is not None else Strength.STRONG,
-            when=observation.effective,
-        )
-
-    def _words(self, text: str, context: ReadingContext, *, has_pain: bool) -> Finding:
-        said = context.terminology.in_words(text, self.value_set)
-        if said is None:
-            return Finding(value=None)
-        evidence = order_evidence(context.order, said.words, context.today)
-        if said.state is TextState.NEGATED and self.question is SignQuestion.FACT:
-            return false(evidence, strength=Strength.POSSIBLE)
-        if said.state not in _AFFIRMED:
-            return Finding(value=None)
-        today = on_day(context.today)
-        counts = _is_saddle(said.words) or (has_pain and not self._has_other_cause(today, context))
-        return self._answer(
-            counts=counts, evidence=evidence, strength=Strength.POSSIBLE, when=today
-        )
-
-    def _answer(
-        self, *, counts: bool, evidence: Evidence, strength: Strength, when: DateInterval | None
-    ) -> Finding:
-        if counts is not (self.question is SignQuestion.FACT):
-            return Finding(value=None)
-        return true(evidence, strength=strength, when=when)
-
-    def _has_other_cause(self, when: DateInterval | None, context: ReadingContext) -> bool:
-        """Prostate disease, a drug, a catheter, stress incontinence, a recent operation."""
-        for condition in context.chart.conditions:
-            if condition.verification is Verification.REFUTED or (
-                condition.currency is Currency.PAST
-            ):
-                continue
-            label = condition.concept.label.lower()
-            if has_code(condition.concept, self.competing_codes) or any(
-                word in label for word in self.competing_words
-            ):
-                return True
-        return when is not None and any(
-            self._is_recent_operation(p.performed, when)
-            for p in context.chart.procedures
-            if p.state is ProcedureState.DONE
-            and p.concept.sets.isdisjoint(self.spine_sets)
-            and _OPERATION.search(p.concept.label)
-        )
-
-    def _is_recent_operation(self, performed: DateInterval | None, when: DateInterval) -> bool:
-        if performed is None or performed.earliest is None:
-            return False
-        gap = when.latest - performed.latest
-        return timedelta() <= gap <= timedelta(days=self.after_operation_days)
 
 
 def grades_of(observation: Observation) -> tuple[float, ...]:
@@ -430,22 +234,13 @@ def _declined(earlier: Observation, later: Observation, within: int) -> bool:
     if (
         not before
         or not after
-        or _label(earlier).lower() != _label(later).lower()
+        or exam_label(earlier).lower() != exam_label(later).lower()
         or earlier.effective is None
         or later.effective is None
     ):
         return False
     gap = later.effective.latest - earlier.effective.latest
     return timedelta() < gap <= timedelta(days=within) and min(before) - min(after) >= 1
-
-
-def _label(observation: Observation) -> str:
-    sites = " ".join(site.label for site in observation.body_sites)
-    return f"{observation.concept.label} {sites}".strip()
-
-
-def _is_saddle(words: str) -> bool:
-    return _SADDLE_WORDS.search(words) is not None
 
 
 def _is_full(observation: Observation) -> bool:
@@ -464,7 +259,7 @@ def _is_abnormal(observation: Observation) -> bool:
 
 def _covers_both_sides(exams: list[Observation]) -> bool:
     """Bilateral, or left and right both named, by the words of the examination."""
-    words = " ".join(f"{_label(o)} {value_words(o)}" for o in exams).lower()
+    words = " ".join(f"{exam_label(o)} {value_words(o)}" for o in exams).lower()
     if re.search(r"\b(?:bilateral\w{0,2}|both|lower extremities|legs)\b", words):
         return True
     return bool(re.search(r"\b(?:left|l)\b", words) and re.search(r"\b(?:right|r)\b", words))

@@ -1,0 +1,196 @@
+"""New sphincter or saddle symptoms (F20 c), and those that fall short of it.
+
+Source: decision table §4 and the component brake of §5.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+
+from cds_service.fact_kinds.conditions import has_code
+from cds_service.fact_kinds.evidence import (
+    condition_evidence,
+    observation_evidence,
+    on_day,
+    order_evidence,
+    value_words,
+)
+from cds_service.fact_kinds.reading import FactKind, ReadingContext
+from cds_service.fact_kinds.signs import AFFIRMED_STATES, SignQuestion, exam_label
+from cds_service.fhir_dates import DateInterval, within_days
+from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.records import (
+    Condition,
+    Currency,
+    Observation,
+    ProcedureState,
+    Reading,
+    Verification,
+)
+from cds_service.text_reading import TextState
+
+_SADDLE_WORDS = re.compile(
+    r"\b(?:saddle|perine\w{1,3}|peri-?anal|genital\w{0,2}|between (?:the |her |his )?legs"
+    r"|(?:rectal|anal|sphincter) tone)\b",
+    re.IGNORECASE,
+)
+_OPERATION = re.compile(
+    r"(?:ectomy|plasty|otomy|arthrodesis|replacement|hernia repair|surgery|operation|c[ae]*sarean)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SphincterSigns(FactKind):
+    """A new sphincter or saddle symptom with back or leg pain, and no other cause (F20 c).
+
+    FACT needs the symptom within `within` days, one of `with_facts`, and no competing cause;
+    saddle numbness needs no second item. COMPONENT is true for an active symptom that falls
+    short of that.
+    """
+
+    question: SignQuestion
+    value_set: str
+    within: int
+    with_facts: tuple[str, ...]
+    self_sufficient_codes: tuple[str, ...]
+    competing_codes: tuple[str, ...]
+    competing_words: tuple[str, ...]
+    spine_sets: tuple[str, ...]
+    """Operations in these sets are spine surgery, so not a competing cause."""
+    after_operation_days: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The facts that say there is back or leg pain."""
+        return frozenset(self.with_facts)
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """Sets looked in."""
+        return frozenset((self.value_set, *self.spine_sets))
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Symptoms and their competing causes."""
+        return frozenset({"Condition", "Observation"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Judge every symptom by itself."""
+        has_pain = any(context.findings[fact].is_true for fact in self.with_facts)
+        return any_of(
+            (
+                *(self._condition(c, context, has_pain=has_pain) for c in self._active(context)),
+                *(
+                    self._observation(o, context, has_pain=has_pain)
+                    for o in context.chart.observations
+                ),
+                *(self._words(text, context, has_pain=has_pain) for text in context.order.words),
+            )
+        )
+
+    def _active(self, context: ReadingContext) -> list[Condition]:
+        return [
+            c
+            for c in context.chart.conditions
+            if c.verification is not Verification.REFUTED
+            and c.currency is not Currency.PAST
+            and (said := context.terminology.in_record(c.concept, c.notes, self.value_set))
+            is not None
+            and said.state in AFFIRMED_STATES
+        ]
+
+    def _condition(
+        self, condition: Condition, context: ReadingContext, *, has_pain: bool
+    ) -> Finding:
+        is_new = within_days(condition.began, context.today, self.within) is True
+        alone = _is_saddle(condition.concept.label) or has_code(
+            condition.concept, self.self_sufficient_codes
+        )
+        firm = (
+            condition.onset is not None
+            and condition.verification is Verification.CONFIRMED
+            and condition.currency is Currency.CURRENT
+            and condition.currency_strength is Strength.STRONG
+            and self.value_set in condition.concept.sets
+        )
+        return self._answer(
+            counts=is_new
+            and (alone or (has_pain and not self._has_other_cause(condition.began, context))),
+            evidence=condition_evidence(condition),
+            strength=Strength.STRONG if firm else Strength.POSSIBLE,
+            when=condition.began,
+        )
+
+    def _observation(
+        self, observation: Observation, context: ReadingContext, *, has_pain: bool
+    ) -> Finding:
+        said = context.terminology.in_record(observation.concept, observation.notes, self.value_set)
+        value = observation.value.concept
+        is_value = value is not None and self.value_set in value.sets
+        if (said is None or said.state not in AFFIRMED_STATES) and not is_value:
+            return Finding(value=None)
+        if observation.reading is not Reading.ABNORMAL and not is_value:
+            return Finding(value=None)
+        is_new = within_days(observation.effective, context.today, self.within) is True
+        words = f"{exam_label(observation)} {value_words(observation)}"
+        alone = _is_saddle(words) or has_code(observation.concept, self.self_sufficient_codes)
+        return self._answer(
+            counts=is_new
+            and (alone or (has_pain and not self._has_other_cause(observation.effective, context))),
+            evidence=observation_evidence(observation),
+            strength=said.strength if said is not None else Strength.STRONG,
+            when=observation.effective,
+        )
+
+    def _words(self, text: str, context: ReadingContext, *, has_pain: bool) -> Finding:
+        said = context.terminology.in_words(text, self.value_set)
+        if said is None:
+            return Finding(value=None)
+        evidence = order_evidence(context.order, said.words, context.today)
+        if said.state is TextState.NEGATED and self.question is SignQuestion.FACT:
+            return false(evidence, strength=Strength.POSSIBLE)
+        if said.state not in AFFIRMED_STATES:
+            return Finding(value=None)
+        today = on_day(context.today)
+        counts = _is_saddle(said.words) or (has_pain and not self._has_other_cause(today, context))
+        return self._answer(
+            counts=counts, evidence=evidence, strength=Strength.POSSIBLE, when=today
+        )
+
+    def _answer(
+        self, *, counts: bool, evidence: Evidence, strength: Strength, when: DateInterval | None
+    ) -> Finding:
+        if counts is not (self.question is SignQuestion.FACT):
+            return Finding(value=None)
+        return true(evidence, strength=strength, when=when)
+
+    def _has_other_cause(self, when: DateInterval | None, context: ReadingContext) -> bool:
+        """Prostate disease, a drug, a catheter, stress incontinence, a recent operation."""
+        for condition in context.chart.conditions:
+            if condition.verification is Verification.REFUTED or (
+                condition.currency is Currency.PAST
+            ):
+                continue
+            label = condition.concept.label.lower()
+            if has_code(condition.concept, self.competing_codes) or any(
+                word in label for word in self.competing_words
+            ):
+                return True
+        return when is not None and any(
+            self._is_recent_operation(p.performed, when)
+            for p in context.chart.procedures
+            if p.state is ProcedureState.DONE
+            and p.concept.sets.isdisjoint(self.spine_sets)
+            and _OPERATION.search(p.concept.label)
+        )
+
+    def _is_recent_operation(self, performed: DateInterval | None, when: DateInterval) -> bool:
+        if performed is None or performed.earliest is None:
+            return False
+        gap = when.latest - performed.latest
+        return timedelta() <= gap <= timedelta(days=self.after_operation_days)
+
+
+def _is_saddle(words: str) -> bool:
+    return _SADDLE_WORDS.search(words) is not None
