@@ -202,15 +202,15 @@ class Terminology:
                 yield from self._codings(raw["concept"])
             elif "coding" in raw:
                 yield from self._codings(raw["coding"])
-            elif coding := _coding(raw):
+            elif (coding := _coding(raw)) is not None:
                 yield coding
 
 
 def _coding(raw: Mapping[str, object]) -> Coding | None:
-    system, code, display = (_string(raw, key) for key in ("system", "code", "display"))
+    code, display = _string(raw, "code").strip(), _string(raw, "display")
     if not code and not display:
         return None
-    return Coding(canonical_system(system), code.strip(), display)
+    return Coding(canonical_system(_string(raw, "system")), code, display)
 
 
 def _string(raw: Mapping[str, object], key: str) -> str:
@@ -231,5 +231,5 @@ def _text_of(raw: object) -> str:
     inner = raw.get("concept")
     if isinstance(inner, Mapping):
         return _text_of(inner)
-    text = raw.get("text")
-    return text if isinstance(text, str) else ""
+    own = raw.get("text")
+    return own if isinstance(own, str) else ""

@@ -105,7 +105,7 @@ _SIGNS = {
         |besides\b|confirmed\b|shows?\b|showed\b|showing\b|reveals?\b|due\ to\b|because\b
         |\+""",
     Sign.SUSPECT: r"""
-        r/o\b|r\.o\.|ro\b|rule[-\ ]?out\b|ruling\ out\b
+        r\ ?/\ ?o\b|r\.o\.|ro\b|rule[-/\ ]?out\b|ruling\ out\b
         |(?:cannot|can\ ?not|can't|cant|could\ not|couldn't|unable\ to|to|please|pls|must|need\ to)
             \ (?:be\ )?(?:exclude|rule\ out)\b
         |exclude\b
@@ -118,12 +118,13 @@ _SIGNS = {
         |worr(?:y|ied|isome)\ (?:for|about|of)\b|differential\b|ddx\b""",
     Sign.HISTORY_LIST: r"(?:pmhx?|psh|pshx|past\ (?:medical|surgical)\ h(?:istory|x))\b:?",
     Sign.HISTORY: r"""
-        h/o\b|hx\b|histor(?:y|ical)\b(?!\ (?:and|&)\ physical)|no\ longer\b|treated\ for\b""",
+        h/o\b|hx\b|histor(?:y|ical)\b(?!\ (?:and|&)\ physical)|treated\ for\b""",
     Sign.AFTER: r"(?:s/p|status[-\ ]post)\b",
     Sign.NEGATE_PART: r"""
         no\b(?=\ (?:\w{1,12}\ ){0,2}?(?:pmhx?|psh|past\ medical|past\ surgical|medical|red\ flags?
             |imaging|x-?rays?|xr|mris?|ct|films?|allerg\w{1,4}|complaints?|distress|surger\w{1,3}
             |insurance|cards?|records?|auth\w{0,12}|pcp|meds)\b)
+        |no\b(?=\ (?:\w{1,12}\ ){1,3}yet\b)|no\ longer\b
         |not\b|(?:is|does|did|was|has|have|had|do|are|were)n'?t\b|unlikely\b|excludes\b""",
     Sign.NEGATE_NEXT: r"(?:negative|neg|normal)\b(?!\ (?:\w{1,12}\ ){0,3}?(?:for|of)\b|:)|non\b-?"
     r"|\(-\)|-ve\b",
@@ -140,7 +141,8 @@ _SIGNS = {
         |needs?\b|needing\b|wants?\b|request\w{0,4}\b|chronic\b|known\b|ongoing\b
         |current(?:ly)?\b|taking\b|started\b|increasing\b|getting\b|exam\b|on\ exam\b|fell\b
         |scheduled\b|plan\w{0,4}\b""",
-    Sign.HISTORY_NEXT: r"(?:prior|previous(?:ly)?|old|remote|former|past|healed|resolved)\b(?=\ \w)",
+    Sign.HISTORY_NEXT: r"(?:prior|previous(?:ly)?|old|remote|former|past|healed"
+    r"|resolved)\b(?=\ \w)",
 }
 
 _SIGN = re.compile(
@@ -150,11 +152,12 @@ _SIGN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-# Nobody dates what is not there, so a comma part that says since when is a new statement.
-_DURATION = re.compile(
+# Nobody dates or measures what is not there, so a comma part that does so is a new statement.
+_STATED = re.compile(
     rf"(?<!\w)(?:since\b|started\b|began\b|onset\b"
     rf"|(?:x|×|for|over)[ ]?(?:the[ ])?(?:past[ ]|last[ ])?{_NUMBER}(?:[ ]?-[ ]?\d{{1,3}})?\+?"
-    rf"[ ]?{_TIME_UNIT}\b|\d{{1,3}}/(?:7|52|12)\b)",
+    rf"[ ]?{_TIME_UNIT}\b|\d{{1,3}}/(?:7|52|12)\b"
+    rf"|[0-4][+-]?[ ]?/[ ]?5\b|temp\w{{0,7}}\W{{1,3}}\d|\d{{3,4}}[ ]?ml\b)",
     re.IGNORECASE | re.VERBOSE,
 )
 _JOINED = re.compile(r"\W{0,3}(?:or|nor|and/or)\b", re.IGNORECASE)
@@ -180,8 +183,8 @@ class Clause:
     raw: str
     parts: tuple[tuple[int, int], ...]
     marks: tuple[Mark, ...]
-    dated_parts: frozenset[int]
-    """Numbers of the comma parts that say since when, or for how long."""
+    stated_parts: frozenset[int]
+    """Numbers of the comma parts that say since when, for how long, or how much."""
 
     def part_at(self, place: int) -> int:
         """Return the number of the comma part that holds a place."""
@@ -199,7 +202,7 @@ class Clause:
 
 _LONGEST_FILLER = 24
 _FILLER = re.compile(
-    r"\W{0,3}(?:(?:pt|patient|he|she|also|still|and|has|pain|is)\W{1,2}){0,3}", re.I
+    r"\W{0,3}(?:(?:pt|patient|he|she|also|still|and|has|pain|is)\W{1,2}){0,3}", re.IGNORECASE
 )
 
 
@@ -237,5 +240,5 @@ def _clause(text: str, raw: str) -> Clause:
             Mark(Sign(str(m.lastgroup)), m.start(), m.end(), part_at(m.start()))
             for m in _SIGN.finditer(text)
         ),
-        dated_parts=frozenset(part_at(m.start()) for m in _DURATION.finditer(text)),
+        stated_parts=frozenset(part_at(m.start()) for m in _STATED.finditer(text)),
     )

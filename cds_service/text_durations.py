@@ -13,8 +13,21 @@ from cds_service.text_clauses import Clause
 from cds_service.text_places import ReadClause, read_clauses_of
 
 _WORD_NUMBERS = {
-    **{"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6},
-    **{"seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12, "couple": 2, "couple of": 2},
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "twelve": 12,
+    "couple": 2,
+    "couple of": 2,
 }
 _VAGUE_NUMBERS = {"few": (2, 7), "several": (2, None), "many": (3, None)}
 """Least and most of "a few weeks" and the like; None is no upper bound."""
@@ -23,14 +36,16 @@ _DAYS_OF_UNIT = {"h": (0, 0), "d": (1, 1), "w": (7, 7), "m": (28, 31), "y": (365
 """Fewest and most days of one unit."""
 
 _NUMBER = (
-    r"(?:\d{1,3}(?:\.\d)?|(?:a )?(?:few|couple(?: of)?)|several|many|an?|one|two|three|four|five|six"
+    r"(?:\d{1,3}(?:\.\d)?|(?:a )?(?:few|couple(?: of)?)|several|many|an?|one|two|three|four|five"
+    r"|six"
     r"|seven|eight|nine|ten|twelve)"
 )
 _UNIT = r"(?:hours?|hrs?|days?|weeks?|wks?|wk|months?|mths?|mos?|mo|years?|yrs?|yr)"
 _AMOUNT = re.compile(
     r"(?<![\w./])(?P<before>at least|more than|over|greater than|less than|under|almost|nearly"
     r"|about|approx\w{0,8}|[<>≥≤~]=?)?\s?"
-    rf"(?:(?:(?P<n>{_NUMBER})(?:\s?(?:-|to|or)\s?(?P<to>{_NUMBER}))?(?P<plus>\+| plus)?[ -]?(?P<unit>{_UNIT})"
+    rf"(?:(?:(?P<n>{_NUMBER})(?:\s?(?:-|to|or)\s?(?P<to>{_NUMBER}))?(?P<plus>\+"
+    rf"| plus)?[ -]?(?P<unit>{_UNIT})"
     r"|(?P<n2>\d{1,3})(?:-(?P<to2>\d{1,3}))?(?P<plus2>\+)?(?P<unit2>[dwmy])"
     r"|(?P<n3>\d{1,2})/(?P<unit3>52|(?<=[xX] \d/)(?:7|12)))\b"
     r"(?![ -]?(?:old\b|of age|y/?o|apart|later)))",
@@ -43,10 +58,16 @@ _SINCE = re.compile(
     re.IGNORECASE,
 )
 _DAYS_SINCE = {
-    **{"yesterday": (1, 1), "last night": (0, 1), "today": (0, 0), "this morning": (0, 0)},
-    **{"this am": (0, 0), "last week": (2, 14)},
+    "yesterday": (1, 1),
+    "last night": (0, 1),
+    "today": (0, 0),
+    "this morning": (0, 0),
+    "this am": (0, 0),
+    "last week": (2, 14),
 }
 _A_WEEKDAY = (0, 14)
+_FOR_LONG = re.compile(r"\bfor (?:many )?(?P<unit>weeks|months|years)\b", re.IGNORECASE)
+_AT_LEAST_TWO = {"weeks": 14, "months": 56, "years": 730}
 
 PAIN = re.compile(
     r"\b(?:pains?(?! (?:med\w{0,8}|management|clinic|killers?|control|specialist|doctor|relief))"
@@ -55,7 +76,8 @@ PAIN = re.compile(
     re.IGNORECASE,
 )
 CARE = re.compile(
-    r"(?P<pt>\bPT\b(?!/|'s)(?! (?:with|w/|has|have|had|is|was|c/o|reports?|denies|states|failed|tried"
+    r"(?P<pt>\bPT\b(?!/INR|'s)(?! (?:with|w/|has|have|had|is|was|c/o|reports?|denies|states"
+    r"|failed|tried"
     r"|complain\w{0,4}|presents?|notes?|who|would|wants?|needs?|here|seen|says|a|male|female|aged?"
     r"|continues)\b))"
     r"|\b(?:physical therap\w{1,5}|physio\w{0,10}|chiro\w{0,10}|NSAIDs?|ibuprofen|naproxen"
@@ -68,23 +90,26 @@ CARE = re.compile(
 )
 _OTHER_TOPIC = re.compile(
     r"\b(?:fevers?|chills|surgery|fusion|\w{0,5}dis[ck]ectomy|laminectomy|mri|ct|x-?rays?|xr|scan"
-    r"|inject\w{1,4}|l?esi|epidurals?|steroids?|prednisone|numb\w{0,4}|weak\w{0,4}|tingling|retention"
+    r"|inject\w{1,4}|l?esi|epidurals?|steroids?|prednisone|numb\w{0,4}|weak\w{0,4}|tingling"
+    r"|retention"
     r"|incontinen\w{1,2}|weight|fall|fell|mv[ac]|accident|smok\w{1,3}|cough|pregnan\w{1,2}"
     r"|cancer|chemo\w{0,8}|foot drop|uti|antibiotics|dx|diagnos\w{2,3}|follow|f/u|return)\b",
     re.IGNORECASE,
 )
 _NOT_A_DURATION = re.compile(
-    r"(?:\b(?:every|q|within|next|f/u|follow[- ]?up|per|each|after|return|recheck|back)"
-    r"|\bin(?! the (?:last|past)))(?: the)?\s{0,2}$",
+    r"\b(?:every|q|within|next|f/u|follow[- ]?up|per|each|return|recheck|back)(?: in"
+    r"| after)?\s{0,2}$"
+    r"|\bin\s{0,2}$",
     re.IGNORECASE,
 )
-_AGO = re.compile(r"\s{0,2}(?:ago|prior|back)\b", re.IGNORECASE)
+_AGO = re.compile(r"\s{0,2}(?:ago|prior|back(?! (?:pain|ache)))\b", re.IGNORECASE)
 _BEGAN = re.compile(
     r"\b(?:since|start\w{0,3}|began|begun|onset|noticed|developed)\b", re.IGNORECASE
 )
 _OF = re.compile(r"s?\s{0,2}(?:of|h/o|hx|history|worth|w/|with)\b", re.IGNORECASE)
 CARE_NEXT = re.compile(
-    rf"s?\s{{0,2}}(?:of |w/ ?|with )?(?:\w{{1,12}} )?(?:{CARE.pattern})", re.IGNORECASE
+    rf"s?\s{{0,2}}(?:of |w/ ?|with )?(?:(?!failed|tried|despite)[a-z]{{1,12}} )?(?:{CARE.pattern})",
+    re.IGNORECASE,
 )
 """A treatment named right after a duration: "6 weeks of PT", "6 weeks NSAIDs"."""
 _BEFORE = 160
@@ -113,6 +138,8 @@ def amounts_in(clause: Clause) -> Iterator[Amount]:
     for match in _SINCE.finditer(clause.text):
         least, latest = _DAYS_SINCE.get(match["when"].lower(), _A_WEEKDAY)
         yield Amount(least, latest, match.start(), match.end())
+    for match in _FOR_LONG.finditer(clause.text):
+        yield Amount(_AT_LEAST_TWO[match["unit"].lower()], None, match.start(), match.end())
 
 
 def _days(match: re.Match[str]) -> tuple[int, int | None]:
@@ -195,8 +222,10 @@ def _is_other(text: str) -> bool:
 
 
 _CHRONIC = re.compile(
-    rf"\b(?:chronic|long-?standing)\b(?: (?!kidney|renal|opioid|steroid)\w{{1,14}}){{0,4}}? (?:{PAIN.pattern})"
-    rf"|(?:{PAIN.pattern})(?:,| is| are|:| -)? (?:chronic|long-?standing)\b(?! (?:kidney|renal|opioid|steroid|anti\w))"
+    rf"\b(?:chronic|long-?standing)\b(?: (?!kidney|renal|opioid"
+    rf"|steroid)[\w/]{{1,14}}){{0,4}}? (?:{PAIN.pattern})"
+    rf"|(?:{PAIN.pattern})(?:,| is| are|:| -)? (?:chronic|long-?standing)\b(?! (?:kidney|renal"
+    rf"|opioid|steroid|anti\w))"
     rf"|(?:{PAIN.pattern})(?: \w{{1,12}}){{0,3}}? for (?:many )?years\b",
     re.IGNORECASE,
 )

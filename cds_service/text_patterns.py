@@ -37,6 +37,8 @@ class ReadingOption(StrEnum):
     """What brings the patient: in "no trauma, LBP" the comma ends what "no" governs."""
     EVENT = "event"
     """Something that happened once: "s/p fall" says that it did, not that it is long over."""
+    LASTING = "lasting"
+    """What stays: "pacemaker 2015", "h/o diabetes" are there today unless resolved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +71,16 @@ class TextPatterns:
         """Yield (start, end) of each match in a clause that no exclude pattern speaks against.
 
         `parts` are the comma parts of the clause; an exclude pattern is tested only on those
-        that hold the match.
+        that hold the match. Matches may overlap: one that starts where the concept is denied
+        must not hide one that starts where it is stated ("no weakness in EHL, TA 2/5").
         """
         ends = [end for _, end in parts]
         verdicts: dict[tuple[int, int], bool] = {}
         for include in self.includes:
-            for match in include.finditer(text):
+            match = include.search(text)
+            while match is not None:
                 start, end = match.span()
+                match = include.search(text, start + 1)
                 held = (bisect_left(ends, start), bisect_left(ends, end))
                 if held not in verdicts:
                     verdicts[held] = self._is_excluded(text[parts[held[0]][0] : ends[held[1]]])
@@ -97,9 +102,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def cost_problem(pattern: str) -> str:
     """Return why matching this pattern might take more than linear time; empty if it cannot."""
     tree = _PARSER.parse(pattern, re.IGNORECASE)
-    if tree.getwidth()[1] > _WIDEST_MATCH:
+    problem = _repeat_problem(tree, is_repeated=False)
+    if not problem and tree.getwidth()[1] > _WIDEST_MATCH:
         return f"a match may be longer than {_WIDEST_MATCH} characters: bound the repeats"
-    return _repeat_problem(tree, is_repeated=False)
+    return problem
 
 
 def _repeat_problem(tree: Tree, *, is_repeated: bool) -> str:

@@ -46,9 +46,9 @@ def _standings_of(clause: Clause) -> tuple[_Standing, ...]:
 def _after(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
     """Return the standing after one more mark."""
     if mark.sign in NEGATING:
-        return _Standing(negation=mark)
+        return standing if _is_answer(mark, clause) else _Standing(negation=mark)
     if mark.sign is Sign.SUSPECT:
-        return _Standing(suspicion=mark)
+        return standing if _is_unsuspected(mark, clause) else _Standing(suspicion=mark)
     if mark.sign is Sign.AFFIRM or (
         mark.sign is Sign.AFFIRM_START and clause.is_part_start(mark.start, mark.part)
     ):
@@ -60,12 +60,39 @@ def _after(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
     return standing
 
 
+_LOOK_BACK = 24
+"""Characters before a mark that may change what it does."""
+_ENDS = re.compile(r"\s{0,3}(?:[,)]|$)")
+
+
+def _is_answer(mark: Mark, clause: Clause) -> bool:
+    """Tell "fever: no, back pain: yes" and "trauma denied, LBP": nothing follows to negate."""
+    return _ENDS.match(clause.text, mark.end) is not None
+
+
+_FEELING = re.compile(r"concern|suspici|suspect|worr|likely|possib|question", re.IGNORECASE)
+_NO_FEELING = re.compile(
+    r"\b(?:no|not|without|never|denies)\W(?:(?:clinical|current|high|strong|any|acute|real"
+    r"|great) ){0,2}$",
+    re.IGNORECASE,
+)
+
+
+def _is_unsuspected(mark: Mark, clause: Clause) -> bool:
+    """Tell "no concern for" and "not suspected" from "no trauma, concern for"."""
+    return (
+        _FEELING.match(clause.text, mark.start) is not None
+        and _NO_FEELING.search(clause.text[max(0, mark.start - _LOOK_BACK) : mark.start])
+        is not None
+    )
+
+
 _GOVERNED = re.compile(
-    r"\b(?:no|not|never|without|w/o|den(?:y|ies|ied|ying)|for)(?:\s(?:any|recent|of))?\W{0,2}$",
+    r"\b(?:no|not|never|longer|without|w/o|den(?:y|ies|ied|ying)|for)(?:\s(?:any|recent"
+    r"|of))?\W{0,2}$",
     re.IGNORECASE,
 )
 _GOVERNED_NEW = re.compile(r"\b(?:or|nor|any|of|evidence)\W{0,2}$", re.IGNORECASE)
-_LOOK_BACK = 24
 
 
 def _after_plain(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
@@ -87,7 +114,9 @@ def _after_dating(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
         or not clause.is_part_start(mark.start, mark.part)
     ):
         return standing
-    return _Standing(suspicion=standing.suspicion, history=mark)
+    # In "r/o fracture s/p fall" the fracture is in doubt, not the fall.
+    suspicion = None if mark.sign is Sign.AFTER else standing.suspicion
+    return _Standing(suspicion=suspicion, history=mark)
 
 
 _NEXT_WORDS = 25
@@ -95,25 +124,31 @@ _NEXT_WORDS = 25
 _TAIL = 70
 """Characters after a match in which words about it are looked for."""
 
-_WORDS_BETWEEN = r"\w{0,15}(?:[ -](?!(?:and|with|but|or|on|no|denies)\b)\w{1,14}){0,3}?"
+_WORDS_BETWEEN = r"\w{0,15}(?:[ -](?!(?:and|with|but|or|on|no|not|never|denies)\b)\w{1,14}){0,3}?"
+# What follows such a word must not be what it is said of: "LBP, negative SLR", "LBP - no trauma".
+_THE_END = (
+    r"\b(?! (?!(?:on|in|by|at|per|with|via|after|today|currently|since|this|given|clinically|due"
+    r"|because|and|noted|reported|seen|present|bilat\w{0,6})\b)\w)"
+)
 _SUSPECTED_AFTER = re.compile(
     rf"{_WORDS_BETWEEN}\s{{0,2}}(?:"
     r"\b(?:cannot|can ?not|can't|cant|could not)(?: be)? (?:excluded|ruled out)"
     r"|\b(?:not|hasn't|never) (?:been |yet |yet been |fully )?(?:excluded|ruled out)"
     r"|\b(?:to|should|must|needs?) (?:to )?be (?:excluded|ruled out)"
-    r"|\b(?:is |was |are )?(?:suspected|questioned|possible|in (?:the )?differential)\b"
+    rf"|\b(?:suspected|questioned|possible|in (?:the )?differential){_THE_END}"
     r"|\b(?:is|remains) a concern\b|\bvs\b)",
     re.IGNORECASE,
 )
 _ASKED = re.compile(r"\w{0,15}(?: \w{1,14}){0,2}? ?\?", re.IGNORECASE)
 _ANSWERED_NO = re.compile(
     rf"{_WORDS_BETWEEN} ?(?:"
-    r"(?:[:=?]| - ?) ?(?:no|none|neg\w{0,6}|absent|denie[sd]|n)\b"
+    rf"(?:[:=?]| - ?) ?(?:no|none|neg\w{{0,6}}|absent|denie[sd]|n)"
+    rf"(?:{_THE_END}|(?= \w{{1,14}}(?: \w{{1,14}}){{0,2}} ?:))"
     r"| ?\((?:-|neg\w{0,6}|none|denie[sd])\)|[ -]free\b"
     r"| (?:(?:is|was|were|are|has been|have been|been|since) )?"
     r"(?:ruled out|r/o'd|excluded|absent|denied|negative|neg|unlikely|none"
     r"|not (?:present|seen|identified|suspected|noted|found|reported|observed|elicited"
-    r"|done|tried|attempted|started|taken|given|attended|completed|indicated|yet))\b)",
+    rf"|done|tried|attempted|started|taken|given|attended|completed|indicated|yet)){_THE_END})",
     re.IGNORECASE,
 )
 _RECENT = re.compile(
@@ -127,6 +162,7 @@ _PAST = re.compile(
     r"|(?:years?|yrs?|y) ago|decades? ago|(?P<year>(?:19|20)\d\d)|hx|history)\b",
     re.IGNORECASE,
 )
+_OVER = re.compile(rf"{_WORDS_BETWEEN} (?:resolved|in remission)\b", re.IGNORECASE)
 _OTHER_TOPIC = re.compile(
     r"\b(?:since|after|from|following|due|with|and|s/p|post|started|began|onset|ongoing|until"
     r"|wors\w{1,6}|progress\w{1,6}|now|persist\w{1,5}|continu\w{1,5}|not|never|partial\w{0,2}"
@@ -139,7 +175,8 @@ _ONLY_PAST = re.compile(
     r"\W{0,3}(?:(?:has|have|had|now|since|fully|completely|all|which|was|is|currently) ){0,3}"
     r"(?:resolved|healed|in (?:full |complete )?remission|(?:19|20)\d\d"
     r"|(?:\w{1,8} ){0,2}(?:years?|yrs?) ago)"
-    r"(?: (?:in|on|by|since|after|with|last|now|completely|spontaneously)\b.{0,40})?\W{0,3}(?:\d{4})?\W?",
+    r"(?: (?:in|on|by|since|after|with|last|now|completely"
+    r"|spontaneously)\b.{0,40})?\W{0,3}(?:\d{4})?\W?",
     re.IGNORECASE,
 )
 _WORDS_OF_A_PHRASE = 4
@@ -191,10 +228,10 @@ class _Place:
         if (
             _ANSWERED_NO.match(self._tail)
             or self._is_negated(standing)
-            or any(mark.sign in NEGATING for mark in inside)
+            or any(self._negates_inside(mark) for mark in inside)
         ):
             return TextState.NEGATED
-        if any(mark.sign in DATING for mark in inside) or self._is_past(standing):
+        if self._is_past(standing, inside):
             return TextState.HISTORY
         if _ASKED.match(self._tail) or self._is_suspected(standing):
             return TextState.SUSPECTED
@@ -215,16 +252,21 @@ class _Place:
         marks = self.clause.marks
         count = bisect_left(marks, self.start, key=lambda mark: mark.start)
         at_start = count < len(marks) and marks[count].start == self.start
-        return count + 1 if at_start and marks[count].sign not in NEGATING | DATING else count
+        return count + 1 if at_start and marks[count].sign not in NEGATING else count
 
     def _marks_inside(self) -> tuple[Mark, ...]:
         marks = self.clause.marks
         first = bisect_left(marks, self.start, key=lambda mark: mark.start)
         last = bisect_left(marks, self.end, key=lambda mark: mark.start)
-        return tuple(
-            mark
-            for mark in marks[first:last]
-            if mark.start > self.start or mark.sign not in NEGATING
+        return marks[first:last]
+
+    def _negates_inside(self, mark: Mark) -> bool:
+        """Tell that "weakness not progressing" negated, "EHL normal, TA 2/5" not."""
+        return (
+            mark.sign in NEGATING
+            and mark.sign is not Sign.NEGATE_NEXT
+            and mark.start > self.start
+            and mark.part == self.clause.part_at(self.end)
         )
 
     def _is_negated(self, standing: _Standing) -> bool:
@@ -235,7 +277,7 @@ class _Place:
             return negation.part == self._part and self.start - negation.end <= _NEXT_WORDS
         if negation.part == self._part or self.clause.is_joined(self._part):
             return True
-        if negation.sign is Sign.NEGATE_PART or self._part in self.clause.dated_parts:
+        if negation.sign is Sign.NEGATE_PART or self._part in self.clause.stated_parts:
             return False
         return negation.sign is Sign.NEGATE_LIST or ReadingOption.COMPLAINT not in self.options
 
@@ -245,8 +287,14 @@ class _Place:
             suspicion.part == self._part or self.clause.is_joined(self._part)
         )
 
-    def _is_past(self, standing: _Standing) -> bool:
-        return self._is_dated_before(standing) or self._is_dated_after()
+    def _is_past(self, standing: _Standing, inside: tuple[Mark, ...]) -> bool:
+        if ReadingOption.LASTING in self.options:
+            return _OVER.match(self._tail) is not None
+        return (
+            any(mark.sign in DATING for mark in inside)
+            or self._is_dated_before(standing)
+            or self._is_dated_after()
+        )
 
     def _is_dated_before(self, standing: _Standing) -> bool:
         history = standing.history

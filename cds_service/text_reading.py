@@ -7,9 +7,9 @@ and the patterns of one value set go in. Only the first 2,000 characters are rea
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cds_service.text_durations import says_acute, says_chronic, stated_duration_days
 from cds_service.text_patterns import ReadingOption, TextPatterns
 from cds_service.text_places import ReadClause, TextState, read_clauses_of
-from cds_service.text_durations import says_acute, says_chronic, stated_duration_days
 from cds_service.text_statements import (
     CareState,
     CareStatement,

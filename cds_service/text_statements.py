@@ -34,13 +34,15 @@ class ChangeStatement:
 
 
 _SYMPTOM = re.compile(
-    rf"{PAIN.pattern}|\b(?:weak\w{{0,4}}|numb\w{{0,4}}|tingling|par?aesthesias?|paresthesias?|\w{{0,4}}paresis"
+    rf"{PAIN.pattern}|\b(?:weak\w{{0,4}}|numb\w{{0,4}}|tingling|par?aesthesias?|paresthesias?"
+    rf"|\w{{0,4}}paresis"
     r"|deficits?|foot[- ]?drop|incontinen\w{1,2}|retention|an?aesthesia|stiffness|gait|sensation"
     r"|sensory|radiat\w{2,4}|dysfunction|balance)\b",
     re.IGNORECASE,
 )
 _WORSE = re.compile(
-    r"\b(?:new(?:ly|ly-onset|-onset)?(?! (?:patient|pt|consult|referral|visit|to|pcp|provider|order|mri|job"
+    r"\b(?:new(?:ly|ly-onset|-onset)?(?! (?:patient|pt|consult|referral|visit|to|pcp|provider"
+    r"|order|mri|job"
     r"|mattress|med\w{0,8}|rx|brace|study|imaging|evaluation|insurance))"
     r"|worse(?! (?:with|when|while|upon|on|at|by|if|during|in the|in am|in pm"
     r"|after (?:sitting|standing|walking|activity|exercise|bending|lifting|work|sleep)))"
@@ -52,7 +54,8 @@ _STABLE = re.compile(
     r"\b(?<!un)(?:stable|unchanged|improv(?:ed|ing)|resolved|resolving)\b", re.IGNORECASE
 )
 _UNDONE = re.compile(
-    r"(?:\b(?:not|no|never|without|un|yet to be|has(?:n't| not))|n't)\W(?:\w{1,12} ){0,2}$", re.I
+    r"(?:\b(?:not|no|never|without|un|yet to be|has(?:n't| not))|n't)\W(?:\w{1,12} ){0,2}$",
+    re.IGNORECASE,
 )
 _WORD = re.compile(r"[\w'/.-]{1,40}")
 _REACH = 4
@@ -147,33 +150,39 @@ _NO_CARE = CareStatement(CareState.NONE)
 
 _FAILED_CARE = re.compile(
     r"\b(?:fail\w{0,4}|exhausted|refractory to|despite|unresponsive to|resistant to|tried"
-    r"|(?:not|no|without|minimal|little) (?:\w{1,12} ){0,2}?(?:relief|improve\w{0,4}|improving|response|respond\w{0,3}"
+    r"|(?:not|no|without|minimal|little) (?:\w{1,12} ){0,2}?(?:relief|improve\w{0,4}|improving"
+    r"|response|respond\w{0,3}"
     r"|benefit)(?: \w{1,5}){0,2})(?: \w{1,12}){0,3}?"
     r" (?:conservative|non-?operative|non-?op|non-?surgical)"
     r"(?: (?:tx|rx|care|treatments?|therap\w{1,3}|management|mgmt|mgt|measures|trial|medical))?\b"
     r"|\bconservative (?:tx|care|treatments?|therap\w{1,3}|management|mgmt|measures)"
-    r" (?:has |have |was )?(?:failed|exhausted|ineffective|unsuccessful|without (?:relief|improvement|benefit))\b",
+    r" (?:has |have |was )?(?:failed|exhausted|ineffective|unsuccessful|without (?:relief"
+    r"|improvement|benefit))\b",
     re.IGNORECASE,
 )
 _NOT_YET = re.compile(
     r"\b(?:will|plan\w{0,4}|to (?:start|begin|do|try)|recommend\w{0,3}|needs?|should|schedul\w{2,3}"
-    r"|refer\w{0,5}|order\w{0,3}|advis\w{2,3}|start(?!ed)(?:ing)?|begin|consider\w{0,3}|declin\w{0,3}|refus\w{0,3}"
+    r"|refer\w{0,5}|order\w{0,3}|advis\w{2,3}|start(?!ed)(?:ing)?|begin|consider\w{0,3}"
+    r"|declin\w{0,3}|refus\w{0,3}"
     r"|cancel\w{0,6}|requir\w{1,3}|prescri\w{2,5} today|trial of)\b",
     re.IGNORECASE,
 )
 _OTHER_SITE = re.compile(
-    r"\b(?:knees?|shoulders?|neck|cervical|hips?|ankles?|wrists?|hands?|elbows?|vestibular|pelvic floor)\b",
+    r"\b(?:knees?|shoulders?|neck|cervical|hips?|ankles?|wrists?|hands?|elbows?|vestibular"
+    r"|pelvic floor)\b",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(
-    r"(?:(?![,;])[^\w]|\b(?!(?:LBP|back|pain|sciatica|after|since|before|starting|in|q|every)\b)[\w/]{1,14}"
+    r"(?:(?![,;])[^\w]|\b(?!(?:LBP|back|pain|sciatica|after|since|before|starting|in|q"
+    r"|every)\b)[\w/]{1,14}"
     r"){0,14}",
     re.IGNORECASE,
 )
 _STARTED = re.compile(r"\b(?:start|began|begun|since|initiated)\w{0,3}\b", re.IGNORECASE)
 _AGO = re.compile(r"\s{0,2}ago\b", re.IGNORECASE)
 _OF_PAIN = re.compile(
-    rf"(?:{PAIN.pattern})(?:\W{{1,3}}(?:x|for|since|over|of|now|radiating|down|the|past|last|\w{{0,8}}leg)){{0,6}}\W{{0,3}}$",
+    rf"(?:{PAIN.pattern})(?:\W{{1,3}}(?:x|for|since|over|of|now|radiating|down|the|past|last"
+    rf"|\w{{0,8}}leg)){{0,6}}\W{{0,3}}$",
     re.IGNORECASE,
 )
 
@@ -241,21 +250,30 @@ _PROCEDURE = (
     r"|alif|xlif|stimulator trial|scs trial)"
 )
 _CANDIDATE = re.compile(
-    rf"\b(?:surg(?:ical|ery)|operative|injection|esi|procedure|procedural|interventional) candidates?\b"
+    r"\b(?:surg(?:ical|ery)|operative|injection|esi|procedure|procedural"
+    r"|interventional) candidates?\b"
     r"|\bcandidates? for (?:\w{1,12} ){0,2}?" + _PROCEDURE + r"\b"
-    r"|\b(?:surgical|surgery|operative|procedur\w{1,3}|pre-?op(?:erative)?|pre-?procedur\w{1,3}|interventional"
+    r"|\b(?:surgical|surgery|operative|procedur\w{1,3}|pre-?op(?:erative)?|pre-?procedur\w{1,3}"
+    r"|interventional"
     r"|injection|esi)[ -](?:planning|plan|eval\w{0,6}|work-?up|mri|mapping|imaging|consideration)\b"
     r"|\bpre-?op(?:erative)?\b"
-    rf"|\b(?:plan(?:s|ned|ning)?|schedul(?:ed|ing)|consider(?:s|ed|ing|ation)?|contemplating|awaiting|upcoming|booked"
-    rf"|discussing|wants?|wishes|interested in|would like|pursu(?:e|ing)|proceed(?:ing)? with|amenable to|prior to|before)"
-    rf" (?:(?:for|of|to|on|have|undergo|with|a|an|the|repeat|possible|another|l[1-5]\S{{0,5}}) ){{0,4}}{_PROCEDURE}\b"
-    rf"|\b{_PROCEDURE} (?:(?:is|was|being|been|has|to be|on|for) ){{0,3}}(?:planned|scheduled|considered|booked|pending|anticipated)\b",
+    rf"|\b(?:plan(?:s|ned|ning)?|schedul(?:ed|ing)|consider(?:s|ed|ing|ation)?|contemplating"
+    rf"|awaiting|upcoming|booked"
+    rf"|discussing|wants?|wishes|interested in|would like|pursu(?:e|ing)|proceed(?:ing)? with"
+    rf"|amenable to"
+    rf"|eval\w{{0,6}} for|(?:mri|imaging|scan|needed|required"
+    rf"|requested)(?: \w{{1,12}})? (?:prior to|before))"
+    rf" (?:(?:for|of|to|on|have|undergo|with|a|an|the|repeat|possible|another"
+    rf"|l[1-5]\S{{0,5}}) ){{0,4}}{_PROCEDURE}\b"
+    rf"|\b{_PROCEDURE} (?:(?:is|was|being|been|has|to be|on|for) ){{0,3}}(?:planned|scheduled"
+    rf"|considered|booked|pending|anticipated)\b",
     re.IGNORECASE,
 )
 _UNSUITED = re.compile(r"\b(?:poor|bad|non-?|never a|no longer a) ?(?:a )?$", re.IGNORECASE)
 _UNSUITED_WORD = re.compile(r"\bnon-?(?:surgical|operative) candidate", re.IGNORECASE)
 _NOT_OURS = re.compile(
-    r"\b(?:knee|hip|cataract|cardiac|dental|hernia|shoulder|carpal|bariatric|gallbladder|cholecystectomy"
+    r"\b(?:knee|hip|cataract|cardiac|dental|hernia|shoulder|carpal|bariatric|gallbladder"
+    r"|cholecystectomy"
     r"|colonoscopy|thyroid|cervical|neck)\b",
     re.IGNORECASE,
 )
@@ -289,7 +307,8 @@ def candidate_statement(text: str) -> bool | None:
 
 _SCORE = re.compile(
     r"(?<![\d/.])(?:(?P<n>10|\d)(?:\.\d)?(?:\s?-\s?(?P<to>10|\d))?\s?(?:/|out of)\s?10\b(?!\s?/)"
-    r"|\b(?:NRS|VAS|pain (?:score|level|rating|scale)|pain)(?: of| is|:|=)? ?(?P<n2>10|\d)\b(?![\d/.-]| ?(?:out|days?|weeks?|wks?|months?|years?|d\b|w\b|x\b)))",
+    r"|\b(?:NRS|VAS|pain (?:score|level|rating|scale)|pain)(?: of| is|:|=)? ?(?P<n2>10"
+    r"|\d)\b(?![\d/.-]| ?(?:out|days?|weeks?|wks?|months?|years?|d\b|w\b|x\b)))",
     re.IGNORECASE,
 )
 _A_DATE = re.compile(
