@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cds_service.card_text import clean, markdown
 from cds_service.card_values import card_values, fill
-from cds_service.decision import Decision, holds
+from cds_service.decision import Decision, facts_in, holds
 from cds_service.fhir_dates import Precision
 from cds_service.findings import Evidence, Finding, Strength
 from cds_service.knowledge import (
@@ -271,11 +271,14 @@ class _Page:
         return "; ".join(list(dict.fromkeys(told))[:_ALSO_LIMIT])
 
     def _partial(self) -> str:
-        """Tell what is on record of a decisive fact, though too little to decide it."""
+        """Tell what is on record, though too little: of the brakes, then of decisive facts."""
+        findings = self.decision.picture.findings
+        braking = (fact for brake in self.decision.brakes for fact in facts_in(brake.when))
         told = [
-            self._evidence(evidence, self.decision.picture.findings[fact.id])
-            for fact in self._sought()
-            for evidence in self.decision.picture.findings[fact.id].evidence
+            self._evidence(evidence, findings[fact_id])
+            for fact_id in (*braking, *(fact.id for fact in self._sought()))
+            if not findings[fact_id].is_false
+            for evidence in findings[fact_id].evidence
         ]
         return "; ".join(list(dict.fromkeys(told))[:_EVIDENCE_OF_A_FACT])
 

@@ -288,7 +288,7 @@ class _Retrial:
         rules = knowledge.appropriateness.rules
         return cls(
             rules,
-            tuple(frozenset(_facts_in(r.when)) for r in rules),
+            tuple(frozenset(facts_in(r.when)) for r in rules),
             rules.index(rule),
             _order_attributes(order),
             _options(knowledge),
@@ -310,10 +310,11 @@ class _Retrial:
         raise AssertionError(fact_id)
 
 
-def _facts_in(test: Test) -> Iterator[str]:
+def facts_in(test: Test) -> Iterator[str]:
+    """Yield the facts that a test asks about."""
     match test:
         case FactIs(fact=fact):
             yield fact
         case All(members=members) | Any(members=members):
             for member in members:
-                yield from _facts_in(member)
+                yield from facts_in(member)

@@ -13,6 +13,7 @@ from cds_service.fact_kinds.evidence import (
     observation_evidence,
     on_day,
     order_evidence,
+    treatment_evidence,
     value_words,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
@@ -114,10 +115,10 @@ class SphincterSigns(FactKind):
             and condition.currency_strength is Strength.STRONG
             and self.value_set in condition.concept.sets
         )
+        cause = None if alone else self._other_cause(condition.began, context)
         return self._answer(
-            counts=is_new
-            and (alone or (has_pain and not self._has_other_cause(condition.began, context))),
-            evidence=condition_evidence(condition),
+            counts=is_new and (alone or (has_pain and cause is None)),
+            evidence=(condition_evidence(condition), cause),
             strength=Strength.STRONG if firm else Strength.POSSIBLE,
             when=condition.began,
         )
@@ -135,10 +136,10 @@ class SphincterSigns(FactKind):
         is_new = within_days(observation.effective, context.today, self.within) is True
         words = f"{exam_label(observation)} {value_words(observation)}"
         alone = _is_saddle(words) or has_code(observation.concept, self.self_sufficient_codes)
+        cause = None if alone else self._other_cause(observation.effective, context)
         return self._answer(
-            counts=is_new
-            and (alone or (has_pain and not self._has_other_cause(observation.effective, context))),
-            evidence=observation_evidence(observation),
+            counts=is_new and (alone or (has_pain and cause is None)),
+            evidence=(observation_evidence(observation), cause),
             strength=said.strength if said is not None else Strength.STRONG,
             when=observation.effective,
         )
@@ -153,19 +154,29 @@ class SphincterSigns(FactKind):
         if said.state not in AFFIRMED_STATES:
             return Finding(value=None)
         today = on_day(context.today)
-        counts = _is_saddle(said.words) or (has_pain and not self._has_other_cause(today, context))
+        alone = _is_saddle(said.words)
+        cause = None if alone else self._other_cause(today, context)
         return self._answer(
-            counts=counts, evidence=evidence, strength=Strength.POSSIBLE, when=today
+            counts=alone or (has_pain and cause is None),
+            evidence=(evidence, cause),
+            strength=Strength.POSSIBLE,
+            when=today,
         )
 
     def _answer(
-        self, *, counts: bool, evidence: Evidence, strength: Strength, when: DateInterval | None
+        self,
+        *,
+        counts: bool,
+        evidence: tuple[Evidence, Evidence | None],
+        strength: Strength,
+        when: DateInterval | None,
     ) -> Finding:
         if counts is not (self.question is SignQuestion.FACT):
             return Finding(value=None)
-        return true(evidence, strength=strength, when=when)
+        told = (item for item in evidence if item is not None)
+        return true(*told, strength=strength, when=when)
 
-    def _has_other_cause(self, when: DateInterval | None, context: ReadingContext) -> bool:
+    def _other_cause(self, when: DateInterval | None, context: ReadingContext) -> Evidence | None:
         """Prostate disease, a drug, a catheter, stress incontinence, a recent operation."""
         for condition in context.chart.conditions:
             if condition.verification is Verification.REFUTED or (
@@ -176,17 +187,21 @@ class SphincterSigns(FactKind):
             if has_code(condition.concept, self.competing_codes) or any(
                 word in label for word in self.competing_words
             ):
-                return True
-        return when is not None and any(
-            self._is_recent_operation(p.performed, when)
-            for p in context.chart.procedures
-            if p.state is ProcedureState.DONE
-            and p.concept.sets.isdisjoint(self.spine_sets)
-            and _OPERATION.search(p.concept.label)
-        )
+                return condition_evidence(condition)
+        for procedure in context.chart.procedures:
+            if (
+                procedure.state is ProcedureState.DONE
+                and procedure.concept.sets.isdisjoint(self.spine_sets)
+                and _OPERATION.search(procedure.concept.label)
+                and self._is_recent_operation(procedure.performed, when)
+            ):
+                return treatment_evidence(procedure, procedure.performed, "done")
+        return None
 
-    def _is_recent_operation(self, performed: DateInterval | None, when: DateInterval) -> bool:
-        if performed is None or performed.earliest is None:
+    def _is_recent_operation(
+        self, performed: DateInterval | None, when: DateInterval | None
+    ) -> bool:
+        if when is None or performed is None or performed.earliest is None:
             return False
         gap = when.latest - performed.latest
         return timedelta() <= gap <= timedelta(days=self.after_operation_days)
