@@ -37,7 +37,7 @@ class FoundFolder:
 def find_folders(hooks_path: tuple[Path, ...] = ()) -> tuple[FoundFolder, ...]:
     """Return the folders to load, by id; directories are tried in order, the bundled one last.
 
-    Raises KnowledgeError where a directory does not exist or none of them holds a folder.
+    Raises KnowledgeError where a directory does not exist.
     """
     problems = [f"{path}: no such directory" for path in hooks_path if not path.is_dir()]
     if problems:
@@ -53,8 +53,6 @@ def find_folders(hooks_path: tuple[Path, ...] = ()) -> tuple[FoundFolder, ...]:
                 is_bundled=earlier.is_bundled if earlier else is_bundled,
                 shadows=(*earlier.shadows, str(directory)) if earlier else (),
             )
-    if not found:
-        raise KnowledgeError([f"no knowledge folder (with {_SERVICE_FILE}) was found"])
     return tuple(found[name] for name in sorted(found))
 
 

@@ -62,17 +62,6 @@ def read_test(node: Node, vocabulary: Vocabulary, problems: Problems) -> Test:
     return members[0] if len(members) == 1 else All(members)
 
 
-def facts_in(test: Test) -> frozenset[str]:
-    """Return the facts that a test looks at."""
-    match test:
-        case FactIs(fact=fact):
-            return frozenset({fact})
-        case All(members=members) | Any(members=members):
-            return frozenset[str]().union(*(facts_in(member) for member in members))
-        case AttributeIs() | OptionIs():
-            return frozenset()
-
-
 def _member(key: str, node: Node, vocabulary: Vocabulary, problems: Problems) -> Test:
     if key in ("any", "all"):
         nodes = items_of(node, problems)

@@ -190,15 +190,6 @@ class Fields:
         self.problems.report(self.node, f"must be a mapping, not {self.node.kind}")
         self._members = {}
 
-    def __contains__(self, key: str) -> bool:
-        """Whether the mapping has this key."""
-        return key in self._members
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """All keys, in the order of the file."""
-        return tuple(self._members)
-
     def at(self, key: str) -> Node:
         """Return the node of a key, or that of the mapping where the key is absent."""
         return self._members.get(key, self.node)

@@ -10,6 +10,7 @@ from cds_service.findings import Strength
 from cds_service.knowledge import Case, Knowledge, Rating
 from cds_service.knowledge_folders import find_folders
 from cds_service.knowledge_loader import load_knowledge
+from cds_service.review_notes import CaseValue
 
 
 @cache
@@ -45,6 +46,15 @@ def test_wrong_answer_is_named_with_what_was_wanted() -> None:
         "rating is usually-not-appropriate, wanted may-be-appropriate",
         "variant is 1, wanted none",
     ) == differences
+
+
+def test_fact_said_to_be_unknown_stays_so_although_it_would_follow() -> None:
+    case = case_named("night-pain-without-indication")
+    facts = {**case.facts, "low_back_indication": CaseValue.UNKNOWN}
+
+    differences = judge(replace(case, facts=facts), folders()[0]).differences
+
+    assert "rule is G3, wanted R4" in differences
 
 
 def test_fact_that_follows_from_those_named_is_known() -> None:

@@ -10,12 +10,13 @@ from ruamel.yaml import YAML
 
 from cds_service.card_values import PLACEHOLDERS
 from cds_service.errors import KnowledgeError
-from cds_service.knowledge import All, Any, AttributeIs, FactIs, FactState
+from cds_service.knowledge import All, Any, AttributeIs, FactIs, FactState, Test
 from cds_service.knowledge_folders import bundled, digest_of, files_of, find_folders
 from cds_service.knowledge_loader import load_knowledge
 from cds_service.knowledge_tests import Vocabulary, read_test
 from cds_service.knowledge_wording import PLACEHOLDER_LENGTHS
 from cds_service.orders import ImagingProtocol
+from cds_service.parameter_reading import ParameterReader
 from cds_service.yaml_reading import Fields, Node, Problems, decimal_of, read_yaml
 
 HOOKS = Path(__file__).parent.parent / "hooks"
@@ -38,6 +39,7 @@ class Mistake:
     expect: str
     at: str = ""
     lines_down: int = 0
+    has_line: bool = True
 
     @classmethod
     def read(cls, path: Path) -> "Mistake":
@@ -51,6 +53,8 @@ class Mistake:
         assert self.replace in text, "the patch no longer fits the folder"
         changed = text.replace(self.replace, self.by, 1)
         path.write_text(changed, "utf-8")
+        if not self.has_line:
+            return f"{folder.name}/{self.file}: "
         start = text.index(self.replace)
         # `at` may begin a few lines above the change.
         until = start + len(self.by) + len(self.at)
@@ -298,6 +302,29 @@ def test_list_items_are_named_after_their_first_key() -> None:
     assert 3 == inner.line
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: \x00\n", "x.yaml:1: not YAML: a character that YAML does not allow"),
+        ("- a\n", "x.yaml:1: must be a mapping, not a list"),
+        ("a: [b, c\n", "x.yaml:2: not YAML: expected ',' or ']', but got '<stream end>'"),
+    ],
+    ids=["control-character", "list", "unclosed"],
+)
+def test_text_that_is_no_mapping_is_refused(text: str, problem: str) -> None:
+    Fields(read_yaml(text, "x.yaml", problems := Problems()), problems)
+
+    assert [problem] == problems.found
+
+
+def test_missing_provenance_is_named(folder: Path) -> None:
+    (folder / "value_sets" / "PROVENANCE.csv").unlink()
+
+    expected = "lumbar-mri/value_sets/PROVENANCE.csv: this file is missing"
+
+    assert (expected,) == problems_of(folder)
+
+
 def test_decimal_is_read_and_words_are_refused() -> None:
     root = read_yaml("a: -2.5\nb: low\n", "x.yaml", problems := Problems())
     members = Fields(root, problems)
@@ -305,6 +332,30 @@ def test_decimal_is_read_and_words_are_refused() -> None:
     assert -2.5 == decimal_of(members.at("a"), problems)
     assert 0.0 == decimal_of(members.at("b"), problems)
     assert ["x.yaml:2: b: must be a number, not 'low'"] == problems.found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Every type of parameter that a fact kind may have."""
+
+    codes: frozenset[str]
+    when: Test
+    weeks: int | None = None
+    limit: float = 0.0
+
+
+def test_parameters_are_read_by_their_types() -> None:
+    problems = Problems()
+    text = "codes: [a, b]\nwhen: {fever: true}\nweeks: six\nlimit: 37.5\n"
+    reader = ParameterReader({"six": 6}, VOCABULARY, problems)
+
+    built = reader.build(Sample, Fields(read_yaml(text, "x.yaml", problems), problems))
+
+    expected = Sample(
+        codes=frozenset({"a", "b"}), when=FactIs("fever", FactState.TRUE), weeks=6, limit=37.5
+    )
+    assert expected == built
+    assert {"six"} == reader.used_thresholds
 
 
 def test_when_with_several_lines_needs_all_of_them() -> None:
