@@ -109,6 +109,8 @@ class Threshold:
     says: str
     source: str
     line: int = 0
+    is_read: bool = True
+    """Whether a fact reads it; changing one that none reads changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,9 @@ def _limits(knowledge: Knowledge) -> tuple[str, ...]:
         "software, with the numbers as shipped."
     )
     codes = "Whether a code belongs in a value set: see the confidence letters in REVIEW.md."
-    return (windows, codes)
+    idle = [threshold.key for threshold in knowledge.thresholds.values() if not threshold.is_read]
+    unread = f"No fact reads these numbers, so changing them changes nothing: {', '.join(idle)}."
+    return (windows, codes, *([unread] if idle else []))
 
 
 def all_rules(knowledge: Knowledge) -> tuple[Rule, ...]:

@@ -1,7 +1,7 @@
 """Reads `facts.yaml`: thresholds, options, the order, the episode, and how each fact is read."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cds_service.episodes import EpisodeDefinition
 from cds_service.fact_kinds import FACT_KINDS, FactKind
@@ -28,8 +28,6 @@ class FactsFile:
     """None only beside a reported problem; so is `episode`."""
     episode: EpisodeDefinition | None
     facts: tuple[FactDefinition, ...]
-    used_thresholds: frozenset[str]
-    """Keys that a reading names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +72,14 @@ def read_facts(root: Node, surroundings: Surroundings, problems: Problems) -> Fa
     report_repeated(top.items("facts"), "fact", problems)
     top.finish()
     return FactsFile(
-        thresholds=thresholds,
+        thresholds={
+            key: replace(threshold, is_read=key in parameters.used_thresholds)
+            for key, threshold in thresholds.items()
+        },
         options=options,
         order=order,
         episode=episode,
         facts=tuple(facts),
-        used_thresholds=frozenset(parameters.used_thresholds),
     )
 
 

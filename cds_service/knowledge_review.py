@@ -86,7 +86,12 @@ def _thresholds(knowledge: Knowledge) -> Iterator[str]:
     yield from table(
         ("number", "value", "meaning", "source"),
         (
-            (f"`{t.key}`", f"{t.value} {t.unit}", t.says, t.source)
+            (
+                f"`{t.key}`",
+                f"{t.value} {t.unit}",
+                t.says if t.is_read else f"{t.says} (no fact reads this number)",
+                t.source,
+            )
             for t in knowledge.thresholds.values()
         ),
     )

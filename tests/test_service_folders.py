@@ -86,6 +86,17 @@ def test_report_says_what_was_checked_and_what_cannot_be() -> None:
     assert text.endswith("\nPassed.")
 
 
+def test_report_names_numbers_that_no_fact_reads() -> None:
+    idle = replace(knowledge().thresholds["fever_days"], is_read=False)
+    changed = {**knowledge().thresholds, "fever_days": idle}
+
+    found = check(replace(knowledge(), thresholds=changed))
+
+    assert any(
+        "No fact reads these numbers" in text and "fever_days" in text for text in found.limits
+    )
+
+
 def test_report_as_json_says_the_same() -> None:
     read = json.loads(report().as_json())
 
