@@ -9,7 +9,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from cds_service.cards import cards_for, decision_object
-from cds_service.chart import Source, SourceState, read_chart
+from cds_service.chart import Source, read_chart
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.episodes import current_episode
@@ -63,12 +63,10 @@ def evaluate(
     orders = orders_in_scope(knowledge, request, site)
     if not orders:
         return Outcome()
-    kept = tuple(sources)
-    _require_evidence(knowledge, kept)
     terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
     chart = read_chart(
-        kept,
+        sources,
         patient_id=request.patient_id,
         draft_refs=frozenset(draft.ref for draft in request.draft_orders),
         draft_identifiers=frozenset[str]().union(
@@ -78,6 +76,7 @@ def evaluate(
         zone=zone,
         today=today,
     )
+    _require_evidence(knowledge, chart)
     judged = tuple(_judge(knowledge, order, chart, terminology, today) for order in orders)
     return Outcome(
         judged=judged,
@@ -112,17 +111,17 @@ def _judge(
     return decide(knowledge, reasoned, ClinicalPicture.of(knowledge.facts, context))
 
 
-def _require_evidence(knowledge: Knowledge, sources: tuple[Source, ...]) -> None:
-    """Refuse only if nothing of the required sources was read (R-PRE-12); otherwise cope."""
-    read = {
-        source.key
-        for source in sources
-        if source.state is SourceState.READ or source.content is not None
-    }
-    if read.isdisjoint(knowledge.required_sources):
-        wanted = " and ".join(knowledge.required_sources)
+def _require_evidence(knowledge: Knowledge, chart: Chart) -> None:
+    """Refuse only if nothing of the required sources was read (R-PRE-12); otherwise cope.
+
+    A source that was read in part counts; one that answered "nothing there" does too.
+    """
+    in_part = {"Patient": chart.patient is not None, "Condition": bool(chart.conditions)}
+    types = [knowledge.prefetch_types[key] for key in knowledge.required_sources]
+    if not any(kind not in chart.unreadable or in_part.get(kind, False) for kind in types):
+        wanted = " nor ".join(knowledge.required_sources)
         message = (
-            f"Neither of {wanted} is in prefetch, and neither could be read from the FHIR "
-            "server: no advice can be given on this order."
+            f"Neither {wanted} could be read, from prefetch or from the FHIR server: no advice "
+            "can be given on this order."
         )
         raise EvidenceUnavailable(message)
