@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cds_service.fhir import objects, resource_ref, reference_of, text_of
+from cds_service.fhir import objects, reference_of, resource_ref, text_of
 from cds_service.findings import Strength
 from cds_service.orders import DraftOrder, ImagingProtocol, OrderDefinition, Priority, Reason
 from cds_service.records import Chart, Concept
@@ -79,13 +79,13 @@ def read_orders(
     return tuple(orders)
 
 
-def with_referenced_reasons(order: DraftOrder, chart: Chart, terminology: Terminology) -> DraftOrder:
+def with_referenced_reasons(
+    order: DraftOrder, chart: Chart, terminology: Terminology
+) -> DraftOrder:
     """Resolve `reasonReference` against the chart and the order's contained resources."""
     reasons = list(order.reasons)
     words = list(order.words)
-    contained = {
-        f"#{item.get('id')}": item for item in objects(order.resource.get("contained"))
-    }
+    contained = {f"#{item.get('id')}": item for item in objects(order.resource.get("contained"))}
     for reference in objects(order.resource.get("reasonReference")):
         target = reference_of(reference)
         condition = chart.condition(target)
@@ -143,9 +143,7 @@ def _is_for(resource: Mapping[str, object], patient_id: str) -> bool:
     return not target.startswith("Patient/") or target == f"Patient/{patient_id}"
 
 
-def _contrast(
-    resource: Mapping[str, object], code: Concept, exams: _Exams
-) -> _Contrast | None:
+def _contrast(resource: Mapping[str, object], code: Concept, exams: _Exams) -> _Contrast | None:
     """Decide scope and contrast: site codes, standard codes, then words; None is out of scope."""
     site = exams.site
     mapped = [
@@ -251,9 +249,7 @@ def _title(code: Concept) -> str:
 
 
 def _first_display(raw: Mapping[str, object]) -> str:
-    return next(
-        (t for c in objects(raw.get("coding")) if (t := text_of(c.get("display")))), ""
-    )
+    return next((t for c in objects(raw.get("coding")) if (t := text_of(c.get("display")))), "")
 
 
 def _names_site(resource: Mapping[str, object], exams: _Exams) -> bool:
@@ -299,9 +295,7 @@ def _words(
             words.extend(terminology.words_of(reason.concept))
     words.extend(_notes(resource))
     words.extend(
-        text
-        for raw in objects(resource.get("orderDetail"))
-        if (text := text_of(raw.get("text")))
+        text for raw in objects(resource.get("orderDetail")) if (text := text_of(raw.get("text")))
     )
     return tuple(dict.fromkeys(word for word in words if word))
 
