@@ -46,13 +46,13 @@ class Sign(StrEnum):
     AFFIRM = "affirm"
     """Ends a negation; among them what only looks like one: "no relief of", "no cause for"."""
     AFFIRM_PLAIN = "affirm_plain"
-    """New, with, has: affirm, unless they stand directly after a negation."""
+    """New, with, has, failed: affirm, unless they stand directly after a negation."""
     AFFIRM_START = "affirm_start"
     """Starts a new statement, but only at the start of a comma part: radiating to, failed."""
     NEGATE_LIST = "negate_list"
-    """Governs a list, over commas: denies, negative for, without."""
+    """Governs a list, over commas: denies, negative for."""
     NEGATE = "negate"
-    """Governs what follows, over commas, but less surely: no."""
+    """Governs what follows, over commas, but less surely: no, without."""
     NEGATE_PART = "negate_part"
     """Governs its own comma part: not, "no prior imaging"."""
     NEGATE_NEXT = "negate_next"
@@ -113,7 +113,7 @@ _SIGNS = {
         |concern(?:s|ed|ing)?\ (?:for|of|about|re|regarding|is)\b|concern:
         |suspect(?:s|ed|ing)?\b|suspicio(?:n|us)\ (?:of|for|is)\b
         |possib(?:le|ly|ility)\b|poss\b|probabl[ey]\b|likely\b|presum(?:ed|ably|ptive)\b
-        |query\b|questionable\b|question\ of\b|\?{1,4}
+        |query\b|questionable\b|question\ of\b|eval\b|\?{1,4}
         |(?:eval(?:uate|uation)?|assess(?:ment)?|look(?:ing)?|check|work[-\ ]?up|w/u|screen)\ for\b
         |worr(?:y|ied|isome)\ (?:for|about|of)\b|differential\b|ddx\b""",
     Sign.HISTORY_LIST: r"(?:pmhx?|psh|pshx|past\ (?:medical|surgical)\ h(?:istory|x))\b:?",
@@ -129,15 +129,15 @@ _SIGNS = {
     Sign.NEGATE_NEXT: r"(?:negative|neg|normal)\b(?!\ (?:\w{1,12}\ ){0,3}?(?:for|of)\b|:)|non\b-?"
     r"|\(-\)|-ve\b",
     Sign.NEGATE_LIST: r"""
-        den(?:ies|ied|y|ying)\b|without\b|w/o\b|wo\b
+        den(?:ies|ied|y|ying)\b
         |(?:negative|neg)(?::|\ (?:\w{1,12}\ ){0,3}?(?:for|of)\b)
         |never\b|absen(?:ce|t)\ of\b|free\ of\b|lack(?:s|ing)?\b|neither\b|rules\ out\b
         |ruled\ out\b(?=\ (?!(?:by|with|on|via|after|in|and|today|yesterday|per)\b)\w)""",
-    Sign.NEGATE: r"(?:no|nor|zero|nil)\b",
-    Sign.AFFIRM_PLAIN: r"(?:new|newly|with|w/|has|have|having|had|w)(?!\w)",
+    Sign.NEGATE: r"(?:no|nor|zero|nil|without|w/o|wo)\b",
+    Sign.AFFIRM_PLAIN: r"(?:new|newly|with|w/|has|have|having|had|w|failed|tried|completed)(?!\w)",
     Sign.AFFIRM_START: r"""
         (?:radiat\w{2,4}|shoot\w{2,4}|travel\w{2,5}|going)\ (?:\w{1,8}\ )?(?:in)?(?:to|down)\b
-        |failed\b|failing\b|tried\b|completed\b|unable\b|cannot\b|can't\b|cant\b|wors(?:e|ening)\b
+        |failing\b|unable\b|cannot\b|can't\b|cant\b|wors(?:e|ening)\b
         |needs?\b|needing\b|wants?\b|request\w{0,4}\b|chronic\b|known\b|ongoing\b
         |current(?:ly)?\b|taking\b|started\b|increasing\b|getting\b|exam\b|on\ exam\b|fell\b
         |scheduled\b|plan\w{0,4}\b""",

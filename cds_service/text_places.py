@@ -89,7 +89,7 @@ def _is_unsuspected(mark: Mark, clause: Clause) -> bool:
 
 _GOVERNED = re.compile(
     r"\b(?:no|not|never|longer|without|w/o|den(?:y|ies|ied|ying)|for)(?:\s(?:any|recent"
-    r"|of))?\W{0,2}$",
+    r"|of|yet|ever|been))?\W{0,2}$",
     re.IGNORECASE,
 )
 _GOVERNED_NEW = re.compile(r"\b(?:or|nor|any|of|evidence)\W{0,2}$", re.IGNORECASE)
@@ -105,10 +105,11 @@ def _after_plain(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
 
 
 def _after_dating(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
-    """Start a new statement in "no trauma, h/o cancer", but not in "no fever or h/o cancer"."""
+    """Start a new statement in "no trauma, h/o cancer", but not in "denies fever, h/o cancer"."""
     ruling = standing.negation
     if ruling is not None and (
         mark.sign is Sign.HISTORY_NEXT
+        or (mark.sign is Sign.HISTORY and ruling.sign is Sign.NEGATE_LIST)
         or ruling.part == mark.part
         or clause.is_joined(mark.part)
         or not clause.is_part_start(mark.start, mark.part)
