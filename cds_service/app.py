@@ -11,7 +11,7 @@ from cds_service import routes
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
-from cds_service.prefetch import FhirReader
+from cds_service.prefetch.reader import FhirReader
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 

@@ -21,8 +21,8 @@ from cds_service import __version__
 from cds_service.errors import CdsError, KnowledgeError, SettingsError
 from cds_service.evaluate import Outcome, evaluate
 from cds_service.knowledge import Knowledge
-from cds_service.knowledge_folders import FoundFolder, find_folders
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.knowledge_loading.folders import FoundFolder, find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.settings import DESCRIPTIONS, Settings
 from cds_service.site_file import load_site_file
 
@@ -76,7 +76,7 @@ def main() -> None:
 @_reports_errors
 def serve(bind: str, workers: int, threads: int) -> None:
     """Run the service under gunicorn until it is told to stop (SIGTERM, Ctrl-C)."""
-    from cds_service.knowledge_review import review_page  # noqa: PLC0415
+    from cds_service.knowledge_review.page import review_page  # noqa: PLC0415
     from cds_service.serving import ServingOptions  # noqa: PLC0415
     from cds_service.serving import serve as run_server  # noqa: PLC0415
 
@@ -161,7 +161,7 @@ class _Evaluation:
 
     def once(self) -> Outcome:
         """Parse and judge, as the HTTP service does, without the network."""
-        from cds_service.prefetch import FhirReader, complete  # noqa: PLC0415
+        from cds_service.prefetch.reader import FhirReader, complete  # noqa: PLC0415
         from cds_service.protocol import parse_request  # noqa: PLC0415
         from cds_service.strict_json import loads  # noqa: PLC0415
 
@@ -239,7 +239,7 @@ def knowledge() -> None:
 @_reports_errors
 def knowledge_check(*, as_json: bool) -> None:
     """Load the folder, run every case, and say what was checked; exit code 1 if anything fails."""
-    from cds_service.knowledge_check import check  # noqa: PLC0415
+    from cds_service.knowledge_review.check import check  # noqa: PLC0415
 
     report = check(_knowledge(Settings.from_environ(os.environ)))
     click.echo(report.as_json() if as_json else report.as_text())
@@ -251,7 +251,7 @@ def knowledge_check(*, as_json: bool) -> None:
 @_reports_errors
 def knowledge_review(*, write: bool) -> None:
     """Print the page that a clinical committee reads and signs (Markdown)."""
-    from cds_service.knowledge_review import review_page  # noqa: PLC0415
+    from cds_service.knowledge_review.page import review_page  # noqa: PLC0415
 
     found = _folder(Settings.from_environ(os.environ))
     page = review_page(load_knowledge(found.folder))

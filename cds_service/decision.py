@@ -4,26 +4,29 @@ Only a state that a rule names matches it, so an unknown fact never stops a late
 (decision table §5, notes). Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.findings import Finding, Strength
 from cds_service.knowledge import (
+    Brake,
+    Indicator,
+    Knowledge,
+    Rating,
+    Rule,
+)
+from cds_service.orders import DraftOrder, ImagingProtocol
+from cds_service.rule_tests import (
     All,
     Any,
     AttributeIs,
-    Brake,
     FactIs,
     FactState,
-    Indicator,
-    Knowledge,
     OptionIs,
-    Rating,
-    Rule,
     Test,
+    facts_in,
 )
-from cds_service.orders import DraftOrder, ImagingProtocol
 
 _SCORE = {
     Rating.USUALLY_APPROPRIATE: 2,
@@ -308,13 +311,3 @@ class _Retrial:
                 return place
         # The loader refuses a table whose last rule is not `otherwise`.
         raise AssertionError(fact_id)
-
-
-def facts_in(test: Test) -> Iterator[str]:
-    """Yield the facts that a test asks about."""
-    match test:
-        case FactIs(fact=fact):
-            yield fact
-        case All(members=members) | Any(members=members):
-            for member in members:
-                yield from facts_in(member)

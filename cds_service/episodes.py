@@ -14,7 +14,7 @@ from cds_service.findings import Evidence, Finding, Strength, Truth, false, true
 from cds_service.orders import DraftOrder
 from cds_service.records import Chart, Condition, Currency, Encounter, Verification
 from cds_service.terminology import Terminology
-from cds_service.text_reading import TextState, says_acute, says_chronic, stated_duration_days
+from cds_service.text.reading import TextState, says_acute, says_chronic, stated_duration_days
 
 CHRONIC_DAYS = 84
 ACUTE_BELOW_DAYS = 28

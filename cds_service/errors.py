@@ -1,17 +1,19 @@
-"""The exception tree. Each is raised where the fault is known and translated once, in `routes.py` or `cli.py`.
+"""The exception tree.
 
-    CdsError
-    ├── ClientError              4xx: the caller can mend it
-    │   ├── MalformedRequest     400  not JSON, wrong shape, wrong hook
-    │   ├── NotAuthenticated     401  no client token, or a bad one
-    │   ├── NotAllowed           403  known client, not for this
-    │   ├── UnknownService       404
-    │   ├── EvidenceUnavailable  412  neither Patient nor Condition data can be had
-    │   ├── TooLarge             413  bytes, entries or depth
-    │   └── WrongMediaType       415
-    ├── Overloaded               503
-    ├── KnowledgeError           a knowledge folder that is not perfectly well formed
-    └── SettingsError            an environment or site file that cannot be used
+Each is raised where the fault is known and translated once, in `routes.py` or `cli.py`.
+
+CdsError
+├── ClientError              4xx: the caller can mend it
+│   ├── MalformedRequest     400  not JSON, wrong shape, wrong hook
+│   ├── NotAuthenticated     401  no client token, or a bad one
+│   ├── NotAllowed           403  known client, not for this
+│   ├── UnknownService       404
+│   ├── EvidenceUnavailable  412  neither Patient nor Condition data can be had
+│   ├── TooLarge             413  bytes, entries or depth
+│   └── WrongMediaType       415
+├── Overloaded               503
+├── KnowledgeError           a knowledge folder that is not perfectly well formed
+└── SettingsError            an environment or site file that cannot be used
 """
 
 from collections.abc import Sequence

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from cds_service.cards import cards_for, decision_object
-from cds_service.chart import Source, read_chart
+from cds_service.cards.card import cards_for, decision_object
+from cds_service.chart.reading import Source, read_chart
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.episodes import current_episode

@@ -143,7 +143,7 @@ def within_days(when: DateInterval | None, today: date, days: int) -> bool | Non
 
 
 def within_months(when: DateInterval | None, today: date, months: int) -> bool | None:
-    """Is it strictly later than `today` less `months` calendar months? (decision table §1)
+    """Is it strictly later than `today` less `months` calendar months (decision table §1)?
 
     On 2026-03-16, 2025-03-17 is within 12 months and 2025-03-16 is not.
     """

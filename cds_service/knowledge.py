@@ -1,6 +1,6 @@
 """A knowledge folder in memory: thresholds, facts, tables, ratings, wording, references.
 
-Frozen types only; `knowledge_loader.py` builds them and refuses a folder that is not
+Frozen types only; `knowledge_loading` builds them and refuses a folder that is not
 perfectly well formed. The vocabulary of tests is small and closed on purpose: if a rule
 wants a new operator, add a fact kind in Python instead (house style §2.1).
 """
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from typing import TypeAlias
 
 from cds_service.episodes import EpisodeDefinition
 from cds_service.fact_kinds import FactKind
 from cds_service.orders import ImagingProtocol, OrderDefinition
 from cds_service.records import Coding
 from cds_service.review_notes import CaseValue, Statement, ValueSetNote
+from cds_service.rule_tests import ALWAYS, Test
 from cds_service.terminology import Terminology
 from cds_service.value_sets import ValueSets
 
@@ -36,67 +36,6 @@ class Indicator(StrEnum):
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
-
-
-class FactState(StrEnum):
-    """What a table may ask of a fact."""
-
-    TRUE = "true"
-    STRONG = "strong"
-    """True on strong evidence."""
-    FALSE = "false"
-    STRONG_FALSE = "strong_false"
-    """Stated absent on strong evidence; an alarm may rest on it."""
-    UNKNOWN = "unknown"
-    NOT_TRUE = "not_true"
-    NOT_STRONG = "not_strong"
-    """False, unknown, or true on possible evidence only."""
-
-
-@dataclass(frozen=True, slots=True)
-class FactIs:
-    """A fact is in the given state."""
-
-    fact: str
-    state: FactState
-
-
-@dataclass(frozen=True, slots=True)
-class AttributeIs:
-    """An attribute of the order or of the decision so far has one of the values.
-
-    Order: `protocol`, `priority`, `contrast_only_code` (`true`/`false`). Decision so far
-    (protocol table only): `row`, `variant`, `covered` (`true`/`false`).
-    """
-
-    attribute: str
-    values: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class OptionIs:
-    """A site option has one of the values (`weak_cancer_flags: acr`)."""
-
-    option: str
-    values: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class All:
-    """Every member holds; with no member it always holds."""
-
-    members: "tuple[Test, ...]"
-
-
-@dataclass(frozen=True, slots=True)
-class Any:
-    """At least one member holds."""
-
-    members: "tuple[Test, ...]"
-
-
-Test: TypeAlias = FactIs | AttributeIs | OptionIs | All | Any
-ALWAYS = All(())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

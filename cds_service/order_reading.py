@@ -13,7 +13,7 @@ from cds_service.findings import Strength
 from cds_service.orders import DraftOrder, ImagingProtocol, OrderDefinition, Priority, Reason
 from cds_service.records import Chart, Concept
 from cds_service.terminology import Terminology
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 INDICATION_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/indication"
 

@@ -33,7 +33,7 @@ from cds_service.observability import (
     unreadable_types,
     words_of,
 )
-from cds_service.prefetch import FhirReader, complete
+from cds_service.prefetch.reader import FhirReader, complete
 from cds_service.protocol import (
     drafts_in_question,
     hook_answer,

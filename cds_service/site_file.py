@@ -11,9 +11,9 @@ from pathlib import Path
 
 from cds_service.errors import SettingsError
 from cds_service.json_schemas import Schema, is_array, is_object
+from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
 from cds_service.orders import ImagingProtocol
-from cds_service.yaml_reading import Node, Problems, read_yaml
 
 _SCHEMA = Schema("site-file")
 _NOT_A_LUMBAR_MRI = "none"

@@ -10,10 +10,10 @@ from typing import Literal
 
 from cds_service.findings import Strength
 from cds_service.records import Coding, Concept
-from cds_service.text_clauses import plain
-from cds_service.text_patterns import ReadingOption
-from cds_service.text_places import ReadClause, read_clauses_of
-from cds_service.text_reading import NOTHING_SAID, TextReading, TextState, read_clauses
+from cds_service.text.clauses import plain
+from cds_service.text.patterns import ReadingOption
+from cds_service.text.places import ReadClause, read_clauses_of
+from cds_service.text.reading import NOTHING_SAID, TextReading, TextState, read_clauses
 from cds_service.value_sets import ValueSets, canonical_system
 
 _IN_ORDER_OF_WEIGHT = (

@@ -14,7 +14,7 @@ from typing import Any
 
 from cds_service.errors import KnowledgeError
 from cds_service.records import Coding
-from cds_service.text_patterns import ReadingOption, TextPatterns
+from cds_service.text.patterns import ReadingOption, TextPatterns
 
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 ICD_10_PCS = "http://www.cms.gov/Medicare/Coding/ICD10"

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from werkzeug.test import TestResponse
 
 from cds_service.app import create_app
 from cds_service.knowledge import Knowledge
-from cds_service.knowledge_folders import find_folders
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.knowledge_loading.folders import find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.settings import Settings
 from cds_service.site_file import load_site_file
 
@@ -45,8 +46,10 @@ def post(
         hook = body["hook"] if isinstance(body, Mapping) else "order-select"
         service = f"lumbar-mri-{hook}"
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return app_on(day, site_file).test_client().post(
-        f"/cds-services/{service}", data=data, content_type="application/json"
+    return (
+        app_on(day, site_file)
+        .test_client()
+        .post(f"/cds-services/{service}", data=data, content_type="application/json")
     )
 
 
@@ -57,7 +60,7 @@ def decisions_in(answer: TestResponse) -> list[dict[str, object]]:
     return found
 
 
-def suggestions_in(answer: TestResponse) -> Iterator[dict[str, object]]:
+def suggestions_in(answer: TestResponse) -> Iterator[dict[str, Any]]:
     """Yield every suggestion of every card."""
     for card in answer.get_json()["cards"]:
         yield from card.get("suggestions", [])

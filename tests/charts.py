@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from cds_service.chart import Source, SourceState, read_chart
+from cds_service.chart.reading import Source, SourceState, read_chart
 from cds_service.fhir_dates import DateInterval, Precision
-from cds_service.imaging_history import ImagingHistory, imaging_history
+from cds_service.imaging_history.exams import ImagingHistory, imaging_history
 from cds_service.orders import OrderDefinition
 from cds_service.records import Chart
 from cds_service.terminology import Terminology

@@ -13,7 +13,7 @@ from cds_service.fact_kinds import ReadingContext
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import UNKNOWN, Evidence, Finding, Strength
 from cds_service.knowledge import Knowledge
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.orders import DraftOrder, ImagingProtocol
 from cds_service.records import Chart, Patient
 

@@ -11,8 +11,8 @@ from werkzeug.test import TestResponse
 
 from cds_service.app import create_app
 from cds_service.knowledge import Knowledge
-from cds_service.knowledge_folders import find_folders
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.knowledge_loading.folders import find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 

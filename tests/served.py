@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 START = """
 import os
-from cds_service.knowledge_folders import find_folders
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.knowledge_loading.folders import find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.serving import ServingOptions, serve
 from cds_service.settings import Settings
 

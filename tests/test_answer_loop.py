@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -34,7 +35,7 @@ def _ref(entry: dict[str, Any]) -> str:
     return f"{resource.get('resourceType')}/{resource.get('id')}"
 
 
-def _actions(suggestion: dict[str, Any]) -> str:
+def _actions(suggestion: Mapping[str, Any]) -> str:
     """What a suggestion would do to the orders, whatever its uuid and label."""
     return json.dumps(
         [

@@ -24,14 +24,15 @@ from decided import (
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from cds_service import card_detail, card_values
-from cds_service.card_values import PLACEHOLDERS
-from cds_service.cards import cards_for, decision_object
+from cds_service.cards import detail as card_detail
+from cds_service.cards import values as card_values
+from cds_service.cards.card import cards_for, decision_object
+from cds_service.cards.values import PLACEHOLDERS
 from cds_service.decision import Decision
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Evidence, Finding, Strength
 from cds_service.knowledge import Knowledge, Rating
-from cds_service.knowledge_wording import PLACEHOLDER_LENGTHS
+from cds_service.knowledge_loading.wording import PLACEHOLDER_LENGTHS
 from cds_service.orders import DraftOrder, ImagingProtocol, Priority
 
 _HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) | # `y` \u202e"

@@ -5,11 +5,11 @@ from functools import cache
 
 import pytest
 
-from cds_service.case_judging import judge
 from cds_service.findings import Strength
 from cds_service.knowledge import Case, Knowledge, Rating
-from cds_service.knowledge_folders import find_folders
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.knowledge_loading.folders import find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
+from cds_service.knowledge_review.cases import judge
 from cds_service.review_notes import CaseValue
 
 

@@ -24,7 +24,7 @@ from charts import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cds_service.chart import SourceState
+from cds_service.chart.reading import SourceState
 from cds_service.findings import Strength
 from cds_service.records import (
     Allergy,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from cds_service.fixture_behaviour import Behaviour, Fault
-from cds_service.fixture_server import FixtureServer
-from cds_service.fixture_store import FixtureStore, search_parameters
+from cds_service.fixture_server.behaviour import Behaviour, Fault
+from cds_service.fixture_server.server import FixtureServer
+from cds_service.fixture_server.store import FixtureStore, search_parameters
 
 PATIENT = {"resourceType": "Patient", "id": "p1"}
 LOINC = "http://loinc.org"

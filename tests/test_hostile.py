@@ -11,7 +11,20 @@ from fixture_stories import as_of, stories
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-_WRONG = (None, True, -1, 1e308, "", "x", [], {}, [None], {"x": None}, [[]], "2024-13-45")
+_WRONG: tuple[object, ...] = (
+    None,
+    True,
+    -1,
+    1e308,
+    "",
+    "x",
+    [],
+    {},
+    [None],
+    {"x": None},
+    [[]],
+    "2024-13-45",
+)
 
 
 def _story(name: str = "acute-back-pain-ten-days") -> dict[str, Any]:
@@ -78,7 +91,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
     assert post(b"\xef\xbb\xbf" + _body(), day=as_of()).status_code == 200
 
 
-def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def _places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     if path:
         yield path
     if isinstance(value, dict):

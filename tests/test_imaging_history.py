@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from cds_service.fhir_dates import Precision
 from cds_service.findings import Strength
-from cds_service.imaging_history import ImagingHistory, PriorExam, imaging_history
+from cds_service.imaging_history.exams import ImagingHistory, PriorExam, imaging_history
 from cds_service.order_reading import SiteCodes
 from cds_service.orders import ImagingProtocol
 

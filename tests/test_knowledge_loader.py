@@ -8,16 +8,23 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from cds_service.card_values import PLACEHOLDERS
+from cds_service.cards.values import PLACEHOLDERS
 from cds_service.errors import KnowledgeError
-from cds_service.knowledge import All, Any, AttributeIs, FactIs, FactState, Test
-from cds_service.knowledge_folders import bundled, digest_of, files_of, find_folders
-from cds_service.knowledge_loader import load_knowledge
-from cds_service.knowledge_tests import Vocabulary, read_test
-from cds_service.knowledge_wording import PLACEHOLDER_LENGTHS
+from cds_service.knowledge_loading.conditions import Vocabulary, read_test
+from cds_service.knowledge_loading.folders import bundled, digest_of, files_of, find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
+from cds_service.knowledge_loading.parameters import ParameterReader
+from cds_service.knowledge_loading.wording import PLACEHOLDER_LENGTHS
+from cds_service.knowledge_loading.yaml import Fields, Node, Problems, decimal_of, read_yaml
 from cds_service.orders import ImagingProtocol
-from cds_service.parameter_reading import ParameterReader
-from cds_service.yaml_reading import Fields, Node, Problems, decimal_of, read_yaml
+from cds_service.rule_tests import (
+    All,
+    Any,
+    AttributeIs,
+    FactIs,
+    FactState,
+    Test,
+)
 
 HOOKS = Path(__file__).parent.parent / "hooks"
 FOLDER = HOOKS / "lumbar-mri"

@@ -12,9 +12,11 @@ class Seconds:
     """A clock that the test moves."""
 
     def __init__(self) -> None:
+        """Start at an arbitrary moment."""
         self.now = 100.0
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
 

@@ -19,7 +19,7 @@ def _codings(*codings: tuple[str, str]) -> list[dict[str, str]]:
     return [{"system": system, "code": code} for system, code in codings]
 
 
-def _read(site: SiteCodes | None = None, **order: Any) -> DraftOrder | None:
+def _read(site: SiteCodes | None = None, **order: object) -> DraftOrder | None:
     resource = {
         "resourceType": "ServiceRequest",
         "id": "mri",
@@ -57,9 +57,7 @@ def _read(site: SiteCodes | None = None, **order: Any) -> DraftOrder | None:
     ],
     ids=str,
 )
-def test_a_code_decides_scope_and_contrast(
-    codings: list[tuple[str, str]], protocol: str
-) -> None:
+def test_a_code_decides_scope_and_contrast(codings: list[tuple[str, str]], protocol: str) -> None:
     """Steps O1 and O4; quirks 14 and 18: every coding is looked at, whatever its system's name."""
     order = _read(code={"coding": _codings(*codings)})
 
@@ -153,7 +151,7 @@ def test_a_title_that_contradicts_the_code_is_mentioned_and_the_code_stands() ->
     ids=str,
 )
 def test_contrast_only_is_trusted_by_cpt_or_loinc(
-    codings: list[tuple[str, str]], is_trusted: bool
+    codings: list[tuple[str, str]], *, is_trusted: bool
 ) -> None:
     """D1: SNOMED 41333006 alone is asked about."""
     order = _read(code={"coding": _codings(*codings)})
@@ -214,7 +212,8 @@ def test_an_order_with_odd_but_legal_parts_is_judged(order: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("sent", "read"), [("stat", Priority.STAT), (None, Priority.ROUTINE), ("soon", Priority.ROUTINE)]
+    ("sent", "read"),
+    [("stat", Priority.STAT), (None, Priority.ROUTINE), ("soon", Priority.ROUTINE)],
 )
 def test_an_absent_or_unknown_priority_is_routine(sent: object, read: Priority) -> None:
     order = _read(code={"coding": _codings((CPT, "72148"))}, priority=sent)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from cds_service.chart_sources import Source, SourceState
-from cds_service.fixture_behaviour import Behaviour, Fault
-from cds_service.fixture_server import FixtureServer
-from cds_service.fixture_store import FixtureStore
+from cds_service.chart.sources import Source, SourceState
+from cds_service.fixture_server.behaviour import Behaviour, Fault
+from cds_service.fixture_server.server import FixtureServer
+from cds_service.fixture_server.store import FixtureStore
 from cds_service.knowledge import ServiceDescription
-from cds_service.prefetch import (
+from cds_service.prefetch.addresses import base_of
+from cds_service.prefetch.reader import (
     MAX_PAGES,
     Access,
     Deadline,
@@ -22,7 +23,6 @@ from cds_service.prefetch import (
     complete,
 )
 from cds_service.protocol import FhirAuthorization, HookRequest
-from cds_service.server_urls import base_of
 
 TOKEN = "canary-token-5d1f"
 TYPES = {

@@ -24,7 +24,7 @@ from charts import (
     source,
 )
 
-from cds_service.chart import SourceState
+from cds_service.chart.reading import SourceState
 from cds_service.fhir_dates import Precision, completed_years, within_days
 from cds_service.findings import Strength
 from cds_service.records import Condition, Currency, Observation, Reading, Verification

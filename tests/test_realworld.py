@@ -110,9 +110,7 @@ def test_a_synthea_chart_is_read_without_an_alarm_that_it_does_not_justify(
 ) -> None:
     """Synthea knows no spine care of days ago: nothing in it can justify a hard no."""
     entries = bundle["entry"]
-    patient = next(
-        e["resource"] for e in entries if e["resource"]["resourceType"] == "Patient"
-    )
+    patient = next(e["resource"] for e in entries if e["resource"]["resourceType"] == "Patient")
     low_back = {"coding": [{"system": "http://hl7.org/fhir/sid/icd-10-cm", "code": "M54.50"}]}
     request = {**_order(patient["id"], reasonCode=[low_back]), "prefetch": _prefetch(entries)}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cds_service.server_urls import ServerBase, allowed_base, base_of
+from cds_service.prefetch.addresses import ServerBase, allowed_base, base_of
 
 ALLOWED = ("https://ehr.example/fhir/R4/", "http://127.0.0.1:8080/fhir")
 

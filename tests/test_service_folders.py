@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from cds_service.fact_kinds import FACT_KINDS
-from cds_service.knowledge import ALWAYS, Knowledge, Procedure, Rating, Rule
-from cds_service.knowledge_check import CheckReport, check, statements_carried
-from cds_service.knowledge_loader import load_knowledge
-from cds_service.knowledge_review import review_page
-from cds_service.knowledge_words import KINDS
+from cds_service.knowledge import Knowledge, Procedure, Rating, Rule
+from cds_service.knowledge_loading.loader import load_knowledge
+from cds_service.knowledge_review.check import CheckReport, check, statements_carried
+from cds_service.knowledge_review.page import review_page
+from cds_service.knowledge_review.words import KINDS
 from cds_service.orders import ImagingProtocol
+from cds_service.rule_tests import ALWAYS
 
 HOOKS = Path(__file__).parent.parent / "hooks"
 FOLDER = HOOKS / "lumbar-mri"

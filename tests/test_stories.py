@@ -16,12 +16,13 @@ import pytest
 import requests
 from fixture_stories import Expected, JsonObject, Story, as_of, drafts_of, stories
 
-from cds_service.fixture_server import FixtureServer
-from cds_service.knowledge_folders import find_folders
-from cds_service.knowledge_loader import load_knowledge
+from cds_service.fixture_server.server import FixtureServer
+from cds_service.knowledge_loading.folders import find_folders
+from cds_service.knowledge_loading.loader import load_knowledge
 
 _EHR_PLACEHOLDER = "https://ehr.example/fhir"
 _DECISIONS = "org.lumbar-mri-cds.decisions"
+
 
 def _free_port() -> int:
     with socket.socket() as listener:
@@ -80,9 +81,7 @@ def numbers() -> Mapping[str, str]:
 
 def _body(story: Story, ehr_port: int) -> str:
     """The request with the address of the FHIR server put in, wherever it stands."""
-    return json.dumps(story.request).replace(
-        _EHR_PLACEHOLDER, f"http://127.0.0.1:{ehr_port}/fhir"
-    )
+    return json.dumps(story.request).replace(_EHR_PLACEHOLDER, f"http://127.0.0.1:{ehr_port}/fhir")
 
 
 def _answer(story: Story, url: str, ehr_port: int) -> dict[str, object]:

@@ -20,13 +20,13 @@ from decided import (
 )
 from fhir.resources.R4B.servicerequest import ServiceRequest
 
+from cds_service.cards.suggestions import suggestions_for
 from cds_service.decision import Decision
 from cds_service.findings import Finding, Strength
 from cds_service.knowledge import Knowledge, SuggestionRule
 from cds_service.order_reading import read_orders
 from cds_service.orders import DraftOrder, ImagingProtocol, Priority
 from cds_service.records import Chart
-from cds_service.suggestions import suggestions_for
 
 _CPT = "http://www.ama-assn.org/go/cpt"
 _LOINC = "http://loinc.org"

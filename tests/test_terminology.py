@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cds_service.findings import Strength
 from cds_service.records import NO_CONCEPT, Coding, Concept
 from cds_service.terminology import Said, Terminology, _Readings
-from cds_service.text_reading import TextState, read_text
+from cds_service.text.reading import TextState, read_text
 from cds_service.value_sets import ICD_10_CM, LOINC, SNOMED_CT, ValueSets
 
 TOPIC = Path(__file__).parent.parent / "hooks" / "lumbar-mri"

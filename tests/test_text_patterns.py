@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cds_service.text_clauses import clauses_of
-from cds_service.text_patterns import TextPatterns, cost_problem, stems_of
+from cds_service.text.clauses import clauses_of
+from cds_service.text.patterns import TextPatterns, cost_problem, stems_of
 from cds_service.value_sets import ValueSets
 
 TOPIC = Path(__file__).parent.parent / "hooks" / "lumbar-mri"

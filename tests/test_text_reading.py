@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cds_service.text_patterns import ReadingOption, TextPatterns
-from cds_service.text_reading import TextState, read_text
+from cds_service.text.patterns import ReadingOption, TextPatterns
+from cds_service.text.reading import TextState, read_text
 from cds_service.value_sets import ValueSets
 
 TOPIC = Path(__file__).parent.parent / "hooks" / "lumbar-mri"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cds_service.text_durations import says_acute, says_chronic, stated_duration_days
-from cds_service.text_statements import (
+from cds_service.text.durations import says_acute, says_chronic, stated_duration_days
+from cds_service.text.statements import (
     CareState,
     ChangeState,
     candidate_statement,

@@ -20,7 +20,7 @@ from cds_service.fact_kinds.treatments import (
 from cds_service.fhir_dates import DateInterval, days_since, on_or_after, within_months
 from cds_service.findings import Evidence, Finding, Strength, false, true
 from cds_service.records import ProcedureState
-from cds_service.text_reading import CareState, TextState, care_statement
+from cds_service.text.reading import CareState, TextState, care_statement
 
 _GIVEN = frozenset({ProcedureState.DONE, ProcedureState.ONGOING})
 _ORDERED = frozenset({"active", "on-hold", "completed"})

@@ -22,7 +22,7 @@ from cds_service.records import (
     Verification,
 )
 from cds_service.terminology import Said, Terminology
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 _CODE_WITH_SEVENTH = 7
 

@@ -7,7 +7,7 @@ from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fhir_dates import completed_years
 from cds_service.findings import Finding, Strength, true
 from cds_service.records import Reading
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from cds_service.fhir import convert
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.records import Observation, Reading
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 _MARKER = re.compile(r"^(\S+) (>=|>) (\d+(?:\.\d+)?) (\S+)$")
 

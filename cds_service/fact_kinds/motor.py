@@ -21,7 +21,7 @@ from cds_service.records import (
     Observation,
     Reading,
 )
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 _FULL_STRENGTH = 5
 _STRENGTH_EXAM = re.compile(

@@ -18,7 +18,7 @@ from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.orders import Reason
 from cds_service.records import Concept, Condition, Currency, Verification
 from cds_service.terminology import Said, Terminology
-from cds_service.text_reading import TextState, severe_score
+from cds_service.text.reading import TextState, severe_score
 
 _AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from cds_service.records import Observation
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 AFFIRMED_STATES = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 

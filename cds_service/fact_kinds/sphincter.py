@@ -28,7 +28,7 @@ from cds_service.records import (
     Reading,
     Verification,
 )
-from cds_service.text_reading import TextState
+from cds_service.text.reading import TextState
 
 _SADDLE_WORDS = re.compile(
     r"\b(?:saddle|perine\w{1,3}|peri-?anal|genital\w{0,2}|between (?:the |her |his )?legs"

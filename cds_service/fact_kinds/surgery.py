@@ -16,7 +16,7 @@ from cds_service.fhir_dates import DateInterval, on_or_after, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import Condition, Currency, Verification
 from cds_service.terminology import Said
-from cds_service.text_reading import ChangeState, TextState, change_words
+from cds_service.text.reading import ChangeState, TextState, change_words
 
 _AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 

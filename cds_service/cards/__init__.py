@@ -1,0 +1,1 @@
+"""From a decision to cards and suggestions in wire form."""

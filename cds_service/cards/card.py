@@ -1,0 +1,169 @@
+"""From a decision to what a clinician reads, and to what a program reads.
+
+The text alone is enough: several EHRs drop suggestions, links or the detail. The first line
+of the detail is the verdict; chart text in it is escaped (`card_text`).
+Source: decision table §0, §5, §6, §9; CDS Hooks 2.0 Card Attributes; contract.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from cds_service.card_text import clean
+from cds_service.cards.detail import detail_of, leads_with_protocol, questions_of, topic_of
+from cds_service.cards.order_writing import Wire, stands_beside_others
+from cds_service.cards.suggestions import stable_uuid, suggestions_for
+from cds_service.cards.values import fill, summary_values
+from cds_service.decision import Decision, holds
+from cds_service.fhir_dates import DateInterval, Precision
+from cds_service.findings import Evidence, Finding
+from cds_service.knowledge import CardText, Indicator, Knowledge
+
+ROW_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/decision-row"
+OVERRIDE_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/override-reason"
+SUMMARY_LIMIT = 139
+"""CDS Hooks: a summary has fewer than 140 characters (R-CARD-02)."""
+_EVIDENCE_LIMIT = 5
+"""Pieces of evidence reported for one fact: a long problem list repeats itself."""
+
+
+def cards_for(
+    knowledge: Knowledge,
+    decision: Decision,
+    *,
+    hook_instance: str,
+    other_drafts: Collection[Mapping[str, object]] = (),
+) -> list[Wire]:
+    """Return the appropriateness card of one order, in wire form, or no card.
+
+    `other_drafts` are the other resources of the basket; among orders the card names its own.
+    """
+    if decision.indicator is None:
+        return []
+    suggestions = suggestions_for(
+        knowledge, decision, hook_instance=hook_instance, other_drafts=other_drafts
+    )
+    if not _is_wanted(knowledge, decision, has_suggestions=bool(suggestions)):
+        return []
+    topic = topic_of(knowledge, decision)
+    card: Wire = {
+        "uuid": stable_uuid(hook_instance, decision.order, f"card.{topic.row}"),
+        "summary": _summary(knowledge, decision),
+        "detail": detail_of(knowledge, decision, names_order=stands_beside_others(other_drafts)),
+        "indicator": decision.indicator.value,
+        "source": {
+            "label": knowledge.wording.source_label,
+            **_https("url", knowledge.wording.source_url),
+            "topic": {"system": ROW_SYSTEM, "code": topic.row, "display": topic.says},
+        },
+    }
+    if suggestions:
+        card |= {"suggestions": suggestions, "selectionBehavior": "at-most-one"}
+    card["overrideReasons"] = [
+        {"code": code, "system": OVERRIDE_SYSTEM, "display": display}
+        for code, display in knowledge.wording.override_reasons
+    ]
+    return [card]
+
+
+def decision_object(knowledge: Knowledge, decision: Decision) -> Wire:
+    """Return the machine-readable decision of the contract; what has no value is left out."""
+    members: Wire = {
+        "order": decision.order.ref,
+        "protocol": decision.order.protocol.value,
+        "row": decision.row,
+        "protocolRow": decision.protocol_row,
+        "variant": decision.variant,
+        "rating": decision.rating.value,
+        "provisional": decision.is_provisional,
+        "indicator": decision.indicator.value if decision.indicator else None,
+        "missing": list(decision.missing),
+        "unreadable": list(decision.unreadable),
+        "evidence": list(_evidence(knowledge, decision)),
+        "knowledge": {
+            "id": knowledge.id,
+            "version": knowledge.version,
+            "digest": knowledge.digest,
+        },
+    }
+    return {name: value for name, value in members.items() if value not in (None, "", [], {})}
+
+
+def _is_wanted(knowledge: Knowledge, decision: Decision, *, has_suggestions: bool) -> bool:
+    """Apply the site's `confirm_cards` to info cards; warnings are always shown.
+
+    `when_helpful` drops a card with neither suggestion nor question, `never` keeps only those
+    that ask: a confirmation that merely offers something is a confirmation still.
+    """
+    if decision.indicator is not Indicator.INFO:
+        return True
+    asks = bool(questions_of(knowledge, decision))
+    match knowledge.options["confirm_cards"].value:
+        case "never":
+            return asks
+        case "when_helpful":
+            return asks or has_suggestions
+        case _:
+            return True
+
+
+def _summary(knowledge: Knowledge, decision: Decision) -> str:
+    """Fill the summary, with fewer reasons where all of them would be too long."""
+    template = _summary_template(knowledge, decision)
+    text = ""
+    for values in summary_values(knowledge, decision):
+        text = fill(template, values)
+        if len(text) <= SUMMARY_LIMIT:
+            return text
+    return clean(text, SUMMARY_LIMIT)
+
+
+def _summary_template(knowledge: Knowledge, decision: Decision) -> str:
+    cards = knowledge.wording.cards
+    if leads_with_protocol(knowledge, decision) and decision.protocol_rule is not None:
+        return cards[decision.protocol_rule.card].summary
+    card: CardText = cards[decision.rule.card]
+    if decision.protocol_row == "D1" and card.summary_contrast_only:
+        return card.summary_contrast_only
+    if decision.is_softened and card.summary_softened:
+        return card.summary_softened
+    special = (line.text for line in card.summary_when if holds(line.when, decision.situation))
+    return next(special, card.summary)
+
+
+def _evidence(knowledge: Knowledge, decision: Decision) -> Iterator[Wire]:
+    for fact in knowledge.facts:
+        finding = decision.picture.findings[fact.id]
+        if fact.is_internal or finding.value is None:
+            continue
+        for evidence in finding.evidence[:_EVIDENCE_LIMIT] or (None,):
+            yield _evidence_object(fact.id, finding, evidence)
+
+
+def _evidence_object(fact_id: str, finding: Finding, evidence: Evidence | None) -> Wire:
+    members: Wire = {
+        "fact": fact_id,
+        "value": str(finding.value).lower(),
+        "strength": finding.strength.value if finding.strength else None,
+    }
+    if evidence is not None:
+        members |= {
+            "date": _fhir_date(evidence.when),
+            "resources": list(evidence.resources),
+            "text": evidence.text,
+        }
+    return {name: value for name, value in members.items() if value}
+
+
+def _fhir_date(when: DateInterval | None) -> str:
+    """Write a date at the precision at which it is known; a bound by its day."""
+    match when:
+        case None | DateInterval(precision=Precision.UNKNOWN):
+            return ""
+        case DateInterval(precision=Precision.UPPER_BOUND, latest=latest):
+            return latest.isoformat()
+        case _:
+            return when.text
+
+
+def _https(name: str, url: str) -> dict[str, str]:
+    """Return the member, or none: a card carries no address that is not https (R-LINK-06)."""
+    return {name: url} if url.startswith("https://") else {}

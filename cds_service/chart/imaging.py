@@ -1,0 +1,325 @@
+"""Procedure, ServiceRequest, ImagingStudy and DiagnosticReport as records.
+
+Dates are kept as sent, future ones too: a completed exam in the future is no exam (quirk 7).
+Source: decision table §2.2 and §7.1; `ehr-integration.md` §5, quirks 4, 5, 15, 27–30, 45–50.
+"""
+
+import html
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cds_service.chart.resources import Desk, Entry
+from cds_service.fhir import (
+    Element,
+    Resource,
+    accession_numbers,
+    code_of,
+    codeables,
+    codes_of,
+    identifier_token,
+    identifier_tokens,
+    note_texts,
+    number_of,
+    object_of,
+    objects,
+    reference_of,
+    study_uids,
+    text_of,
+    texts_of,
+    year_in,
+)
+from cds_service.fhir_dates import DateInterval
+from cds_service.findings import Strength
+from cds_service.records import (
+    Concept,
+    DiagnosticReport,
+    ImagingStudy,
+    Procedure,
+    ProcedureState,
+    ServiceRequest,
+)
+
+_PROCEDURE_STATES = {
+    "completed": ProcedureState.DONE,
+    "": ProcedureState.DONE,
+    "in-progress": ProcedureState.ONGOING,
+    "on-hold": ProcedureState.ONGOING,
+    "suspended": ProcedureState.ONGOING,
+    "preparation": ProcedureState.PLANNED,
+    "not-done": ProcedureState.NOT_DONE,
+    "stopped": ProcedureState.STOPPED,
+    "aborted": ProcedureState.STOPPED,
+}
+_PERFORMED: tuple[Element, ...] = tuple(
+    element
+    for name in ("performed", "occurrence")
+    for element in ((f"{name}DateTime", ""), (f"{name}Period", "start"), (f"{name}Period", "end"))
+)
+
+_ORDER_STATUSES = {
+    **dict.fromkeys(("active", "on-hold", "completed"), None),
+    **dict.fromkeys(("requested", "received", "accepted", "in-progress", "review"), "active"),
+    "suspended": "on-hold",
+}
+_AUTHORED: tuple[Element, ...] = (("authoredOn", ""), ("authored", ""), ("orderedOn", ""))
+_OCCURRENCE: tuple[Element, ...] = (
+    ("occurrenceDateTime", ""),
+    ("occurrencePeriod", "start"),
+    ("occurrencePeriod", "end"),
+    ("occurrenceTiming", "event"),
+)
+
+_NO_STUDY = frozenset({"cancelled"})
+_STUDY_STATUSES = frozenset({"available", "registered"})
+_MOST_SERIES = 200
+_NO_REPORT = frozenset({"cancelled", "unknown"})
+_EFFECTIVE: tuple[Element, ...] = (
+    ("effectiveDateTime", ""),
+    ("effectivePeriod", "start"),
+    ("effectivePeriod", "end"),
+)
+_TAG = re.compile(r"<[^<>]{0,500}>")
+_BLANKS = re.compile(r"\s+")
+_LONGEST_NARRATIVE = 4000
+_LONGEST_TEXT = 2000
+
+
+def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
+    """Return a Procedure; one that was not done or was stopped says so. None without a code."""
+    raw = entry.resource
+    status = code_of(raw.get("status"))
+    state = ProcedureState.NOT_DONE if raw.get("notDone") is True else _PROCEDURE_STATES.get(status)
+    concept = desk.concept(raw.get("code"))
+    if state is None or not concept.label:
+        return None
+    reasons = _reasons(raw)
+    performed = desk.date(raw, _PERFORMED)
+    for name in ("performedString", "occurrenceString"):
+        performed = performed or desk.date(raw, ((name, ""),)) or year_in(raw.get(name), name)
+    return Procedure(
+        ref=entry.ref,
+        concept=concept,
+        notes=note_texts(raw.get("note")),
+        state=state,
+        strength=Strength.STRONG if status else Strength.POSSIBLE,
+        performed=performed,
+        body_sites=desk.concepts(raw.get("bodySite")),
+        reasons=desk.concepts(reasons),
+        reason_refs=tuple(sorted(desk.targets(raw.get("reasonReference"), reasons))),
+        identifiers=identifier_tokens(raw.get("identifier")),
+        based_on=desk.links(raw.get("basedOn")),
+        reports=desk.targets(raw.get("report")),
+    )
+
+
+def read_service_request(entry: Entry, desk: Desk) -> ServiceRequest | None:
+    """Return an order that stands or was carried out; a draft is not part of the chart.
+
+    `doNotPerform`, revoked and unknown orders are left out (§2.2).
+    """
+    raw = entry.resource
+    status = code_of(raw.get("status"))
+    if status not in _ORDER_STATUSES or raw.get("doNotPerform") is True:
+        return None
+    items = [item.get("code") for item in objects(raw.get("item"))]
+    code, *further = [*codeables(raw.get("code")), *codeables(items)] or [{}]
+    concept = desk.concept(code)
+    details = desk.concepts(further, raw.get("orderDetail"))
+    notes = note_texts(raw.get("note"))
+    if not (concept.label or details or notes):
+        return None
+    reasons = _reasons(raw)
+    return ServiceRequest(
+        ref=entry.ref,
+        concept=concept,
+        notes=notes,
+        status=_ORDER_STATUSES[status] or status,
+        intent=code_of(raw.get("intent")),
+        authored=desk.date(raw, _AUTHORED) or _first_event(raw, desk),
+        occurrence=_occurrence(raw, desk),
+        details=details,
+        body_sites=desk.concepts(raw.get("bodySite")),
+        reasons=desk.concepts(reasons),
+        reason_refs=tuple(sorted(desk.targets(raw.get("reasonReference"), reasons))),
+        identifiers=identifier_tokens(raw.get("identifier")),
+        based_on=desk.links(raw.get("basedOn")),
+        accessions=accession_numbers(raw.get("identifier")),
+        replaces=desk.targets(raw.get("replaces")),
+        requisition=identifier_token(object_of(raw.get("requisition"))),
+        categories=desk.concepts(raw.get("category")),
+    )
+
+
+def _reasons(raw: Resource) -> list[Resource]:
+    """R4 `reasonCode`, and the `reason` of DSTU2 (concept) and R5 (CodeableReference)."""
+    return [*objects(raw.get("reasonCode")), *objects(raw.get("reason"))]
+
+
+def _first_event(raw: Resource, desk: Desk) -> DateInterval | None:
+    """DSTU2 DiagnosticOrder has no date but those of its events."""
+    dates = (desk.date(event, (("dateTime", ""),)) for event in objects(raw.get("event")))
+    return next((when for when in dates if when is not None), None)
+
+
+def _occurrence(raw: Resource, desk: Desk) -> DateInterval | None:
+    when = desk.date(raw, _OCCURRENCE)
+    if when is not None:
+        return when
+    timing = object_of(raw.get("occurrenceTiming"))
+    events = timing.get("event")
+    first = {"event": events[0]} if isinstance(events, list) and events else {}
+    return desk.date(first, (("event", ""),)) or desk.date(
+        object_of(timing.get("repeat")), (("boundsPeriod", "start"),)
+    )
+
+
+def read_imaging_study(entry: Entry, desk: Desk) -> ImagingStudy | None:
+    """Return an ImagingStudy; its series are read, its instances never (quirk 45)."""
+    raw = entry.resource
+    status = code_of(raw.get("status"))
+    if status in _NO_STUDY:
+        return None
+    series = objects(raw.get("series"))[:_MOST_SERIES]
+    procedures = [*codeables(raw.get("procedureCode")), *codeables(raw.get("procedure"))]
+    procedure_refs = sorted(desk.targets(raw.get("procedureReference"), raw.get("procedure")))
+    identifiers = [
+        *objects(raw.get("identifier")),
+        *({"system": "urn:dicom:uid", "value": uid} for uid in texts_of((raw.get("uid"),))),
+    ]
+    accessions = _accessions(raw, objects(raw.get("basedOn"))) | frozenset(
+        texts_of((object_of(raw.get("accession")).get("value"),))
+    )
+    return ImagingStudy(
+        ref=entry.ref,
+        notes=texts_of((raw.get("description"), *(s.get("description") for s in series)))
+        + note_texts(raw.get("note")),
+        status=status if status in _STUDY_STATUSES else "",
+        has_images=_has_images(raw, series),
+        modalities=_once(
+            desk, raw.get("modality"), raw.get("modalityList"), *(s.get("modality") for s in series)
+        ),
+        body_sites=_once(desk, raw.get("bodySite"), *(s.get("bodySite") for s in series)),
+        procedures=desk.concepts(procedures),
+        started=desk.date(raw, (("started", ""),)) or _earliest(series, desk),
+        updated=_updated(raw, desk),
+        identifiers=identifier_tokens(identifiers),
+        accessions=accessions,
+        study_uids=study_uids(identifiers),
+        based_on=desk.links(raw.get("basedOn")),
+        procedure_ref=next(iter(procedure_refs), ""),
+        facility=_facility(series),
+        facility_refs=_facility_refs(series, desk),
+    )
+
+
+def _once(desk: Desk, *values: object) -> tuple[Concept, ...]:
+    """Read concepts of many series, each once: hundreds of series say the same."""
+    raws = {repr(raw): raw for value in values for raw in codeables(value)}
+    return tuple(desk.concept(raw) for raw in raws.values())
+
+
+def _has_images(raw: Resource, series: list[Resource]) -> bool:
+    counts = (number_of(part.get("numberOfInstances")) or 0 for part in (raw, *series))
+    return any(count > 0 for count in counts) or any(s.get("instance") for s in series)
+
+
+def _earliest(series: list[Resource], desk: Desk) -> DateInterval | None:
+    dates = (desk.date(part, (("started", ""),)) for part in series)
+    known = [when for when in dates if when is not None]
+    if not known:
+        return None
+    return replace(min(known, key=lambda when: when.latest), element="series.started")
+
+
+def _updated(raw: Resource, desk: Desk) -> DateInterval | None:
+    """`meta.lastUpdated` bounds an exam from above: imports touch old ones."""
+    when = desk.date(object_of(raw.get("meta")), (("lastUpdated", ""),))
+    return None if when is None else replace(when.as_upper_bound(), element="meta.lastUpdated")
+
+
+def read_diagnostic_report(entry: Entry, desk: Desk) -> DiagnosticReport | None:
+    """Return a report that is out or on its way; the exam name may stand in its titles only."""
+    raw = entry.resource
+    status = code_of(raw.get("status"))
+    if status in _NO_REPORT:
+        return None
+    forms = objects(raw.get("presentedForm"))
+    orders = [*objects(raw.get("basedOn")), *objects(raw.get("request"))]
+    issued = desk.date(raw, (("issued", ""),))
+    studies = [*objects(raw.get("imagingStudy")), *objects(raw.get("study"))]
+    return DiagnosticReport(
+        ref=entry.ref,
+        concept=desk.concept(raw.get("code")),
+        notes=texts_of(
+            (
+                *(form.get("title") for form in forms),
+                *_order_names(raw, orders, desk),
+                *(study.get("display") for study in studies),
+            )
+        )
+        + note_texts(raw.get("note")),
+        status=status,
+        categories=frozenset(code.upper() for code in codes_of(raw.get("category"))),
+        effective=desk.date(raw, _EFFECTIVE),
+        issued=None if issued is None else issued.as_upper_bound(),
+        updated=_updated(raw, desk),
+        conclusion=text_of(raw.get("conclusion"))[:_LONGEST_TEXT],
+        conclusion_codes=desk.concepts(raw.get("conclusionCode"), raw.get("codedDiagnosis")),
+        url=next((u for f in forms if (u := text_of(f.get("url"))).startswith("https://")), ""),
+        identifiers=identifier_tokens(raw.get("identifier")),
+        accessions=_accessions(raw, orders),
+        imaging_studies=desk.targets(studies),
+        based_on=desk.links(orders),
+        facility=_facility([raw]),
+        facility_refs=_facility_refs([raw], desk),
+        narrative=_narrative(raw),
+    )
+
+
+def _accessions(raw: Resource, orders: list[Resource]) -> frozenset[str]:
+    """Accession numbers of the record, and of orders that are named by identifier only."""
+    return accession_numbers(raw.get("identifier")).union(
+        *(accession_numbers(order.get("identifier")) for order in orders)
+    )
+
+
+def _order_names(raw: Resource, orders: list[Resource], desk: Desk) -> Iterable[str]:
+    """Words for the orders of a report: their display, or the code of a contained order."""
+    contained = {f"#{text_of(c.get('id'))}": c for c in objects(raw.get("contained"))}
+    for order in orders:
+        yield text_of(order.get("display"))
+        inner = contained.get(reference_of(order))
+        if inner is not None:
+            yield desk.concept(inner.get("code")).label
+
+
+def _performers(parts: Iterable[Resource]) -> Iterable[Resource]:
+    """References of who performed: R4 `performer`, or `performer.actor` of series and STU3."""
+    for part in parts:
+        for performer in objects(part.get("performer")):
+            yield object_of(performer.get("actor")) or performer
+
+
+def _facility(parts: Iterable[Resource]) -> str:
+    """Display of the first organization that performed it."""
+    return next(
+        (
+            text_of(p.get("display"))
+            for p in _performers(parts)
+            if "Organization/" in text_of(p.get("reference")) or p.get("type") == "Organization"
+        ),
+        "",
+    )
+
+
+def _facility_refs(parts: Iterable[Resource], desk: Desk) -> frozenset[str]:
+    refs = desk.targets(*_performers(parts))
+    return frozenset(ref for ref in refs if ref.startswith("Organization/"))
+
+
+def _narrative(raw: Resource) -> str:
+    """Return the words of `text.div`, without markup, cut."""
+    markup = text_of(object_of(raw.get("text")).get("div"))[:_LONGEST_NARRATIVE]
+    words = html.unescape(_TAG.sub(" ", markup))
+    return _BLANKS.sub(" ", words).strip()[:_LONGEST_TEXT]

@@ -1,0 +1,1 @@
+"""From a folder of YAML, JSON and CSV to `Knowledge`, every mistake named file:line."""

@@ -1,0 +1,1 @@
+"""What a committee sees of a knowledge folder: the check, its cases and the review page."""

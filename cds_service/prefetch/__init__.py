@@ -1,0 +1,1 @@
+"""Fills the gaps of prefetch from the EHR's FHIR server, within the time budget."""

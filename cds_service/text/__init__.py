@@ -1,0 +1,1 @@
+"""Reading clinical text: clauses, negation, suspicion, history, durations, statements of care."""
