@@ -60,7 +60,10 @@ def bundled() -> Traversable:
     """Return the `hooks` directory that was installed, or that of the source tree."""
     package = importlib.resources.files("cds_service")
     installed = package / "_hooks"
-    return installed if installed.is_dir() else Path(__file__).parent.parent / "hooks"
+    if installed.is_dir():
+        return installed
+    # In the source tree the folder stands beside the package, where people look for it.
+    return Path(__file__).parents[2] / "hooks"
 
 
 def files_of(folder: Traversable) -> Mapping[str, Traversable]:
