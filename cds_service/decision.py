@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.findings import Finding, Strength
+from cds_service.imaging_history.exams import NO_HISTORY, ImagingHistory
 from cds_service.knowledge import (
     Brake,
     Indicator,
@@ -77,6 +78,8 @@ class Decision:
     """`Type: reason` of each source that could not be read completely."""
     situation: Situation
     trace: tuple[TraceStep, ...]
+    history: ImagingHistory
+    """Prior exams: for information in this version."""
 
     @property
     def row(self) -> str:
@@ -89,7 +92,12 @@ class Decision:
         return self.protocol_rule.row if self.protocol_rule else None
 
 
-def decide(knowledge: Knowledge, order: DraftOrder, picture: ClinicalPicture) -> Decision:
+def decide(
+    knowledge: Knowledge,
+    order: DraftOrder,
+    picture: ClinicalPicture,
+    history: ImagingHistory = NO_HISTORY,
+) -> Decision:
     """Apply the appropriateness table, its brakes, then the protocol table to one order."""
     situation = Situation(picture.findings, _order_attributes(order), _options(knowledge))
     rule, trace = _first_match(knowledge, situation)
@@ -124,6 +132,7 @@ def decide(knowledge: Knowledge, order: DraftOrder, picture: ClinicalPicture) ->
         unreadable=unreadable,
         situation=beside,
         trace=trace,
+        history=history,
     )
 
 

@@ -16,6 +16,7 @@ from cds_service.episodes import current_episode
 from cds_service.errors import EvidenceUnavailable
 from cds_service.fact_kinds import ReadingContext
 from cds_service.fhir import identifier_tokens
+from cds_service.imaging_history.exams import imaging_history
 from cds_service.knowledge import Knowledge
 from cds_service.order_reading import read_orders, with_referenced_reasons
 from cds_service.orders import DraftOrder
@@ -77,7 +78,17 @@ def evaluate(
         today=today,
     )
     _require_evidence(knowledge, chart)
-    judged = tuple(_judge(knowledge, order, chart, terminology, today) for order in orders)
+    history = imaging_history(
+        chart,
+        definition=knowledge.order,
+        terminology=terminology,
+        today=today,
+        site_codes=site.exam_codes,
+    )
+    judged = tuple(
+        decide(knowledge, order, _picture(knowledge, order, chart, terminology, today), history)
+        for order in (with_referenced_reasons(o, chart, terminology) for o in orders)
+    )
     return Outcome(
         judged=judged,
         cards=tuple(
@@ -94,21 +105,19 @@ def evaluate(
     )
 
 
-def _judge(
+def _picture(
     knowledge: Knowledge, order: DraftOrder, chart: Chart, terminology: Terminology, today: date
-) -> Decision:
-    """Read the picture of the patient as far as this order is concerned, then decide."""
-    reasoned = with_referenced_reasons(order, chart, terminology)
-    episode = current_episode(knowledge.episode, chart, reasoned, terminology, today)
+) -> ClinicalPicture:
+    """Read the picture of the patient as far as this order is concerned."""
     context = ReadingContext(
         chart=chart,
-        order=reasoned,
+        order=order,
         today=today,
         terminology=terminology,
-        episode=episode,
+        episode=current_episode(knowledge.episode, chart, order, terminology, today),
         findings={},
     )
-    return decide(knowledge, reasoned, ClinicalPicture.of(knowledge.facts, context))
+    return ClinicalPicture.of(knowledge.facts, context)
 
 
 def _require_evidence(knowledge: Knowledge, chart: Chart) -> None:

@@ -25,6 +25,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from cds_service.cards import detail as card_detail
+from cds_service.cards import prior as card_prior
 from cds_service.cards import values as card_values
 from cds_service.cards.card import cards_for, decision_object
 from cds_service.cards.values import PLACEHOLDERS
@@ -629,11 +630,13 @@ def test_loader_and_cards_agree_on_the_placeholders() -> None:
 
 
 def test_every_phrase_of_the_wording_is_used_and_none_is_missing() -> None:
-    code = "".join(Path(module.__file__ or "").read_text() for module in (card_detail, card_values))
+    code = "".join(
+        Path(module.__file__ or "").read_text() for module in (card_detail, card_values, card_prior)
+    )
     named = set(re.findall(r"""["']([a-z]+(?:_[a-z]+)*)["']""", code))
     asked = set(re.findall(r"""(?:phrase|heading|phrases)[(\[]["']([a-z_]+)["']""", code))
     phrases = set(knowledge().wording.phrases)
-    computed = re.compile(r"(protocol|alternatives|element)\.")
+    computed = re.compile(r"(protocol|alternatives|element|contrast)\.")
 
     assert {p for p in phrases if not computed.match(p)} <= named | set(Rating)
     assert asked | set(Rating) <= phrases

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from cds_service.card_text import clean
 from cds_service.cards.detail import detail_of, leads_with_protocol, questions_of, topic_of
 from cds_service.cards.order_writing import Wire, stands_beside_others
+from cds_service.cards.prior import prior_imaging
 from cds_service.cards.suggestions import stable_uuid, suggestions_for
 from cds_service.cards.values import fill, summary_values
 from cds_service.decision import Decision, holds
@@ -78,6 +79,7 @@ def decision_object(knowledge: Knowledge, decision: Decision) -> Wire:
         "missing": list(decision.missing),
         "unreadable": list(decision.unreadable),
         "evidence": list(_evidence(knowledge, decision)),
+        "priorImaging": prior_imaging(decision),
         "knowledge": {
             "id": knowledge.id,
             "version": knowledge.version,

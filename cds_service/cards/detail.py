@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cds_service.card_text import clean, markdown
 from cds_service.cards.order_writing import name_of, planned_for
+from cds_service.cards.prior import prior_line
 from cds_service.cards.suggestions import PREGNANT, care_due
 from cds_service.cards.values import card_values, fill
 from cds_service.decision import Decision, holds
@@ -46,6 +47,7 @@ def detail_of(knowledge: Knowledge, decision: Decision, *, names_order: bool) ->
         *page.lines(),
         "" if leads_with_protocol(knowledge, decision) else page.contrast(),
         page.record(),
+        prior_line(knowledge, decision) if page.is_weighed else "",
         page.alternatives(),
         page.references(),
     )

@@ -79,6 +79,9 @@ class ImagingHistory:
         return next(iter(self.exams), None)
 
 
+NO_HISTORY = ImagingHistory()
+
+
 def imaging_history(
     chart: Chart,
     *,
@@ -97,7 +100,7 @@ def imaging_history(
     )
     found = members(chart, names, today)
     if not found:
-        return ImagingHistory()
+        return NO_HISTORY
     joined = clusters(found, today=today, since=add_months(today, -LOOK_BACK_MONTHS))
     home = "" if chart.patient is None else chart.patient.organization
     exams = {kind: _exams(joined.get(kind, ()), today, home) for kind in SPINE_EXAMS}

@@ -1,0 +1,67 @@
+"""Prior lumbar MRI exams as the contract lists them, and as one line of the detail.
+
+Information only: whether an exam makes the new order a repeat is judged by rows that this
+version does not have yet. "None found" is never said while a source is unreadable (§7.4).
+"""
+
+from collections.abc import Mapping
+
+from cds_service.cards.order_writing import Wire
+from cds_service.decision import Decision
+from cds_service.fhir_dates import DateInterval, Precision
+from cds_service.findings import Strength
+from cds_service.imaging_history.exams import PriorExam
+from cds_service.knowledge import Knowledge
+
+_SOURCES = frozenset({"ImagingStudy", "DiagnosticReport", "Procedure", "ServiceRequest"})
+_SHOWN = 2
+
+
+def prior_imaging(decision: Decision) -> list[Wire]:
+    """Return one object an exam that was done, newest first; an unknown date is left out."""
+    return [
+        {
+            **({"date": date} if (date := _fhir_date(exam.when)) else {}),
+            "precision": exam.when.precision.value,
+            "contrast": exam.contrast.value,
+            "sources": list(exam.sources),
+            "outside": exam.is_outside,
+        }
+        for exam in decision.history.exams
+    ]
+
+
+def prior_line(knowledge: Knowledge, decision: Decision) -> str:
+    """Return the newest exams in words, or that none was found, or nothing if not all was read."""
+    phrases = knowledge.wording.phrases
+    exams = decision.history.exams
+    if exams:
+        told = "; ".join(_told(phrases, exam) for exam in exams[:_SHOWN])
+        more = f"; {phrases['more']}" if len(exams) > _SHOWN else ""
+        return f"**{phrases['prior']}:** {told}{more}"
+    if _SOURCES.isdisjoint(decision.picture.unreadable) and not decision.history.uncertain:
+        return phrases["prior_none"]
+    return ""
+
+
+def _told(phrases: Mapping[str, str], exam: PriorExam) -> str:
+    kinds = " + ".join(dict.fromkeys(source.partition("/")[0] for source in exam.sources))
+    notes = (
+        phrases[f"contrast.{exam.contrast.value}"],
+        kinds,
+        phrases["prior_outside"] if exam.is_outside else "",
+        phrases["prior_ordered"] if exam.is_order_only else "",
+        phrases["possible"] if exam.strength is Strength.POSSIBLE else "",
+    )
+    return f"{exam.when.text} ({', '.join(filter(None, notes))})"
+
+
+def _fhir_date(when: DateInterval) -> str:
+    """Return the date as FHIR writes it; an upper bound as its day."""
+    match when.precision:
+        case Precision.UNKNOWN:
+            return ""
+        case Precision.UPPER_BOUND:
+            return when.latest.isoformat()
+        case _:
+            return when.text
