@@ -23,6 +23,7 @@ from cds_service.evaluate import Outcome, evaluate
 from cds_service.knowledge import Knowledge
 from cds_service.knowledge_loading.folders import FoundFolder, find_folders
 from cds_service.knowledge_loading.loader import load_knowledge
+from cds_service.knowledge_loading.service import ApprovalState
 from cds_service.settings import DESCRIPTIONS, Settings
 from cds_service.site_file import load_site_file
 
@@ -54,19 +55,23 @@ def _reports_errors(command: Callable[_P, None]) -> Callable[_P, None]:
     return run
 
 
+_HELP = """CDS Hooks service for lumbar-spine MRI orders.
+
+\b
+cds-service demo                         patients, orders and cards, on this machine
+cds-service evaluate request.json        judge one hook request and print the card
+CDS_CLIENT_AUTH=off cds-service serve    the service, on loopback, without client tokens
+"""
+
+
 @click.group(
+    help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_SETTINGS_HELP,
 )
 @click.version_option(__version__, prog_name="cds-service")
 def main() -> None:
-    r"""CDS Hooks service for lumbar-spine MRI orders.
-
-    \b
-    cds-service demo                          patients, orders and cards, on this machine
-    cds-service evaluate request.json         judge one hook request and print the card
-    CDS_CLIENT_AUTH=off cds-service serve     the service, on loopback, without client tokens
-    """
+    """Run `cds-service`; the help text is `_HELP`."""
 
 
 @main.command(epilog="Example: CDS_CLIENT_AUTH=off cds-service serve --bind 127.0.0.1:8000")
@@ -275,7 +280,16 @@ def _folder(settings: Settings) -> FoundFolder:
 
 
 def _knowledge(settings: Settings) -> Knowledge:
-    return load_knowledge(_folder(settings).folder)
+    found = _folder(settings)
+    loaded = load_knowledge(found.folder)
+    if settings.require_approval and loaded.approval.state != ApprovalState.APPROVED:
+        message = (
+            f"the knowledge folder {found.directory}/{found.id} is in state "
+            f"{loaded.approval.state} and CDS_REQUIRE_APPROVAL is true: approve it in its "
+            "service.yaml, or name an approved copy in CDS_HOOKS_PATH"
+        )
+        raise SettingsError(message)
+    return loaded
 
 
 def _today(settings: Settings) -> date:

@@ -75,6 +75,8 @@ class ConditionOnRecord(FactKind):
     """Words such as "h/o", "s/p" count (sets of past things)."""
     only_possible: bool = False
     """Whatever matches is possible at most."""
+    never_false: bool = False
+    """A refutation says nothing about this fact (one refuted cancer is no clean history)."""
     refuted_within: int | None = None
     """Refutation counts as "no" only this many days back; None is always."""
     cleared_by_exam: tuple[str, ...] = ()
@@ -175,7 +177,7 @@ class ConditionOnRecord(FactKind):
 
     def _refutation(self, condition: Condition, said: Said, context: ReadingContext) -> Finding:
         when = condition.recorded or condition.onset
-        if (
+        if self.never_false or (
             self.refuted_within is not None
             and within_days(when, context.today, self.refuted_within) is not True
         ):

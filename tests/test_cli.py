@@ -1,0 +1,137 @@
+"""The command line as a user meets it: output, exit codes, errors in one line."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import ROOT
+from fixture_stories import FIXTURES, as_of
+
+from cds_service.cli import main
+from cds_service.date_shift import shift_dates
+
+REQUEST = FIXTURES / "requests/lumbar-mri/acute-back-pain-ten-days.order-select.json"
+
+
+def _run(*arguments: str, stdin: str = "", **environ: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), input=stdin, env=environ)
+
+
+def test_help_shows_examples_and_every_setting() -> None:
+    answer = _run("--help")
+
+    assert answer.exit_code == 0
+    assert "cds-service evaluate request.json        judge one hook request" in answer.stdout
+    assert "CDS_TIME_BUDGET_MS" in answer.stdout
+
+
+def test_evaluate_prints_the_card_and_the_row() -> None:
+    answer = _run("evaluate", str(REQUEST), "--as-of", as_of())
+
+    assert answer.exit_code == 0
+    assert "WARNING" in answer.stdout
+    assert "row S4a, usually-not-appropriate, ACR variant 1" in answer.stdout
+
+
+def test_explain_says_why_each_earlier_row_did_not_match() -> None:
+    answer = _run("evaluate", str(REQUEST), "--as-of", as_of(), "--explain")
+
+    assert re.search(r"^E1 +cauda_equina is unknown, needs true", answer.stdout, re.MULTILINE)
+    assert re.search(r"^S4a +holds", answer.stdout, re.MULTILINE)
+    assert "episode_duration F12" in answer.stdout
+
+
+def test_the_day_of_the_call_decides() -> None:
+    """The same request six weeks later is another question."""
+    answer = _run("evaluate", str(REQUEST), "--as-of", "2026-05-01", "--json")
+
+    assert "S4b" == json.loads(answer.stdout)["extension"]["org.lumbar-mri-cds.decisions"][0]["row"]
+
+
+def test_a_request_may_come_by_standard_input() -> None:
+    answer = _run("evaluate", "-", "--as-of", as_of(), "--json", stdin=REQUEST.read_text("utf-8"))
+
+    assert answer.exit_code == 0
+    assert json.loads(answer.stdout)["cards"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("not json", "The body is not JSON"),
+        ('{"hook": "patient-view"}', "hook is not one of order-select, order-sign"),
+        ('{"hook": "order-select"}', "hookInstance"),
+    ],
+)
+def test_bad_input_gets_one_line_on_stderr_and_exit_code_2(text: str, says: str) -> None:
+    answer = _run("evaluate", "-", stdin=text)
+
+    assert answer.exit_code == 2
+    assert says in answer.stderr
+    assert len(answer.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_setting_stops_everything_and_is_named() -> None:
+    answer = _run("serve", CDS_CLIENT_AUHT="off")
+
+    assert answer.exit_code == 2
+    assert "CDS_CLIENT_AUHT: no such setting; did you mean CDS_CLIENT_AUTH?" in answer.stderr
+
+
+def test_knowledge_that_is_not_approved_is_refused_where_the_site_asks_for_approval() -> None:
+    answer = _run("serve", CDS_REQUIRE_APPROVAL="true")
+
+    assert answer.exit_code == 2
+    assert "is in state reference" in answer.stderr
+
+
+def test_knowledge_check_passes_and_says_what_it_did_not_prove() -> None:
+    answer = _run("knowledge", "check")
+
+    assert answer.exit_code == 0
+    assert answer.stdout.rstrip().endswith("Passed.")
+    assert "Not proved here" in answer.stdout
+
+
+def test_knowledge_review_prints_the_page_that_is_kept() -> None:
+    answer = _run("knowledge", "review")
+
+    assert (ROOT / "hooks/lumbar-mri/REVIEW.md").read_text("utf-8") == answer.stdout
+
+
+def test_demo_without_its_patients_says_what_to_do(tmp_path: Path) -> None:
+    answer = _run("demo", "--once", "--fixtures", str(tmp_path))
+
+    assert answer.exit_code == 2
+    assert "--fixtures" in answer.stderr
+
+
+def test_demo_judges_its_patients_of_today_as_worked_out_by_hand() -> None:
+    command = [sys.executable, "-m", "cds_service", "demo", "--once"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "12 orders judged, 12 with the row that was worked out by hand." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "shifted"),
+    [
+        ({"birthDate": "1956-03-16"}, {"birthDate": "1956-03-26"}),
+        ({"onsetDateTime": "2026-02-25T10:00:00Z"}, {"onsetDateTime": "2026-03-07T10:00:00Z"}),
+        ({"onsetDateTime": "2026-02"}, {"onsetDateTime": "2026-02"}),
+        ({"onsetDateTime": "2025"}, {"onsetDateTime": "2025"}),
+        ({"text": "2025"}, {"text": "2025"}),
+        ({"code": "2026-99-99"}, {"code": "2026-99-99"}),
+        ([{"start": "2026-03-01"}, 3, None], [{"start": "2026-03-11"}, 3, None]),
+    ],
+    ids=str,
+)
+def test_dates_of_the_demo_move_together(value: object, shifted: object) -> None:
+    assert shifted == shift_dates(value, 10)
