@@ -4,15 +4,18 @@ import json
 import re
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from calls import decisions_in, post
 from click.testing import CliRunner, Result
 from conftest import ROOT
 from fixture_stories import FIXTURES, as_of
 
 from cds_service.cli import main
 from cds_service.date_shift import shift_dates
+from cds_service.demo import load_stories
 
 REQUEST = FIXTURES / "requests/lumbar-mri/acute-back-pain-ten-days.order-select.json"
 
@@ -135,3 +138,16 @@ def test_demo_judges_its_patients_of_today_as_worked_out_by_hand() -> None:
 )
 def test_dates_of_the_demo_move_together(value: object, shifted: object) -> None:
     assert shifted == shift_dates(value, 10)
+
+
+@pytest.mark.parametrize("start", ["2026-11-21", "2027-02-25", "2028-02-20", "2028-12-28"])
+def test_demo_comes_out_the_same_on_any_day(start: str) -> None:
+    first = date.fromisoformat(start)
+    for day in (first + timedelta(days=n) for n in range(0, 15, 2)):
+        for story in load_stories(FIXTURES, day):
+            if "prefetch" not in story.request:
+                continue
+            answer = post(story.request, day=day.isoformat())
+            rows = {decision["row"] for decision in decisions_in(answer)} or {"G0"}
+
+            assert story.row in rows, (day, story.name)
