@@ -76,10 +76,11 @@ def main() -> None:
 
 @main.command(epilog="Example: CDS_CLIENT_AUTH=off cds-service serve --bind 127.0.0.1:8000")
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="host:port or unix:path")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port on 127.0.0.1, instead of --bind.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64))
 @_reports_errors
-def serve(bind: str, workers: int, threads: int) -> None:
+def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     """Run the service under gunicorn until it is told to stop (SIGTERM, Ctrl-C)."""
     from cds_service.knowledge_review.page import review_page  # noqa: PLC0415
     from cds_service.serving import ServingOptions  # noqa: PLC0415
@@ -87,7 +88,8 @@ def serve(bind: str, workers: int, threads: int) -> None:
 
     settings = Settings.from_environ(os.environ)
     knowledge = _knowledge(settings)
-    options = ServingOptions(bind=bind, workers=workers, threads=threads)
+    address = bind if port is None else f"127.0.0.1:{port}"
+    options = ServingOptions(bind=address, workers=workers, threads=threads)
     run_server(settings, knowledge=knowledge, review=review_page(knowledge), options=options)
 
 
