@@ -18,7 +18,6 @@ _FHIR_DATE = re.compile(
     r"^(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d{1,9})?)?"
     r"(Z|[+-]\d{2}:?\d{2})?)?)?)?$"
 )
-_LAST_HOUR = 23
 _HOURS_IN_A_DAY = 24
 
 
@@ -106,14 +105,11 @@ def _local_day(
     if hour > _HOURS_IN_A_DAY or (hour == _HOURS_IN_A_DAY and (minute or second)):
         raise ValueError
     extra = timedelta(days=1) if hour == _HOURS_IN_A_DAY else timedelta()
-    moment = datetime(
-        on.year, on.month, on.day, hour % _HOURS_IN_A_DAY, minute, min(second, 59), tzinfo=zone
-    )
+    clock = f"{hour % _HOURS_IN_A_DAY:02d}:{minute:02d}:{min(second, 59):02d}"
+    moment = datetime.fromisoformat(f"{on.isoformat()}T{clock}{offset or ''}")
     if offset is None:
         return on + extra
-    text = "+00:00" if offset == "Z" else offset
-    aware = datetime.fromisoformat(moment.strftime("%Y-%m-%dT%H:%M:%S") + text)
-    return (aware + extra).astimezone(zone).date()
+    return (moment + extra).astimezone(zone).date()
 
 
 def last_day_of_month(day: date) -> date:
