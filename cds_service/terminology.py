@@ -13,15 +13,8 @@ from cds_service.records import Coding, Concept
 from cds_service.text.clauses import plain
 from cds_service.text.patterns import ReadingOption
 from cds_service.text.places import ReadClause, read_clauses_of
-from cds_service.text.reading import NOTHING_SAID, TextReading, TextState, read_clauses
+from cds_service.text.reading import BY_WEIGHT, NOTHING_SAID, TextReading, TextState, read_clauses
 from cds_service.value_sets import ValueSets, canonical_system
-
-_IN_ORDER_OF_WEIGHT = (
-    TextState.CURRENT,
-    TextState.SUSPECTED,
-    TextState.HISTORY,
-    TextState.NEGATED,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +144,11 @@ class Terminology:
     def _read(self, text: str, set_id: str) -> TextReading:
         """Read for a set and the sets it imports; the weightiest state counts."""
         candidates = self._candidates(text)
-        readings = [
-            self._read_one(text, pattern_set)
-            for pattern_set in self._value_sets.pattern_sets(set_id)
-            if pattern_set in candidates
-        ]
-        for state in _IN_ORDER_OF_WEIGHT:
+        pattern_sets = self._value_sets.pattern_sets(set_id)
+        if candidates.isdisjoint(pattern_sets):
+            return NOTHING_SAID
+        readings = [self._read_one(text, each) for each in pattern_sets if each in candidates]
+        for state in BY_WEIGHT:
             for reading in readings:
                 if reading.state is state:
                     return reading

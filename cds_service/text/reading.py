@@ -22,7 +22,7 @@ from cds_service.text.statements import (
 )
 
 __all__ = [
-    "AFFIRMED",
+    "BY_WEIGHT",
     "NOTHING_SAID",
     "CareState",
     "CareStatement",
@@ -42,10 +42,8 @@ __all__ = [
 ]
 
 
-# Supportive evidence wins over absence named elsewhere in the text (decision table §0).
-_FIRST_TO_COUNT = (TextState.CURRENT, TextState.SUSPECTED, TextState.HISTORY, TextState.NEGATED)
-
-AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
+BY_WEIGHT = (TextState.CURRENT, TextState.SUSPECTED, TextState.HISTORY, TextState.NEGATED)
+"""Supportive evidence wins over absence named elsewhere (decision table §0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ def read_clauses(
             if state is TextState.CURRENT:
                 return TextReading(state, clause.raw)
             found.setdefault(state, clause.raw)
-    for state in _FIRST_TO_COUNT:
+    for state in BY_WEIGHT:
         if state in found:
             return TextReading(state, found[state])
     return NOTHING_SAID
