@@ -36,13 +36,14 @@ class Concept:
         return bool(self.sets)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """What it says in words: its text, then the displays of its codings."""
+        return tuple(w for w in (self.text, *(c.display for c in self.codings)) if w)
+
+    @property
     def label(self) -> str:
         """Words to show for it, raw: the text, else a display, else a code."""
-        if self.text:
-            return self.text
-        return next((c.display for c in self.codings if c.display), "") or next(
-            (c.code for c in self.codings if c.code), ""
-        )
+        return next(iter(self.words), "") or next((c.code for c in self.codings if c.code), "")
 
 
 NO_CONCEPT = Concept()

@@ -104,7 +104,7 @@ class Terminology:
             )
         if concept.is_recognised:
             return None
-        for text in (concept.text, *(c.display for c in concept.codings), *notes):
+        for text in (*concept.words, *notes):
             said = self.in_words(text, set_id)
             if said is not None:
                 return said

@@ -193,7 +193,4 @@ def _end(
 def _route(dosages: list[Resource], medication: Resource, desk: Desk) -> str:
     """Return the words of route and dose form, lower case: inhaled and topical are told by both."""
     concepts = desk.concepts(*(d.get("route") for d in dosages), medication.get("form"))
-    words = texts_of(
-        word for c in concepts for word in (c.text, *(coding.display for coding in c.codings))
-    )
-    return " ".join(words).lower()
+    return " ".join(texts_of(word for c in concepts for word in c.words)).lower()

@@ -241,7 +241,7 @@ def _clause_reading(concept: Concept, clause: str) -> Reading:
 
 def _answer(concept: Concept, *, is_present: bool) -> Reading:
     """Judge present or absent by what was asked for: a finding, or a function of the body."""
-    asked = " ".join((concept.text, *(coding.display for coding in concept.codings)))
+    asked = " ".join(concept.words)
     if not _FUNCTION.search(asked) or _LOSS.search(asked):
         return Reading.ABNORMAL if is_present else Reading.NORMAL
     if is_present or _REFLEX.search(asked):

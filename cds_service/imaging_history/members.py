@@ -30,8 +30,6 @@ _LIMITED = re.compile(
     r"(?<!not )(?<!no )\b(?:non-?diagnostic|motion[- ]degraded|incomplete|limited)\b", re.IGNORECASE
 )
 _OUTSIDE = re.compile(r"\boutside\b", re.IGNORECASE)
-
-
 _EXAM_WORDS = re.compile(r"\bMR|magnetic|\bCT|tomogra|spin|lumb|\bL/?S", re.IGNORECASE)
 SPINE_EXAMS = frozenset({ExamKind.LUMBAR_MRI, ExamKind.LUMBAR_CT, ExamKind.UNCERTAIN})
 
@@ -128,11 +126,7 @@ def _may_speak(record: Record, names: ExamNames, *words: str) -> bool:
     concept = record.concept
     if concept.is_recognised or names.has_site_codes:
         return True
-    return bool(
-        _EXAM_WORDS.search(
-            " ".join((concept.text, *(c.display for c in concept.codings), *record.notes, *words))
-        )
-    )
+    return bool(_EXAM_WORDS.search(" ".join((*concept.words, *record.notes, *words))))
 
 
 def _study(study: ImagingStudy, names: ExamNames) -> Member:

@@ -5,7 +5,7 @@ words disagree is doubtful (quirk 16). Source: decision table §3 and §7.1.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -83,6 +83,11 @@ class ExamWords:
     """The modality is known and not MR."""
     is_ct: bool = False
 
+    @property
+    def all_words(self) -> str:
+        """Everything it says of the exam, in words."""
+        return " ".join((*(w for name in self.names for w in name.words), *self.words))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExamNames:
@@ -146,7 +151,7 @@ class ExamNames:
         sets = frozenset[str]().union(*(name.sets for name in recognised))
         contrasts = [protocol for set_id, protocol in topic.contrast_sets if set_id in sets]
         if contrasts or topic.unspecified_set in sets:
-            words = tuple(w for name in recognised for w in _words_of(name))
+            words = tuple(w for name in recognised for w in name.words)
             is_doubtful = said.is_other_modality or self._disagree(words)
             protocol = contrasts[0] if len(contrasts) == 1 else ImagingProtocol.UNSPECIFIED
             if not contrasts:
@@ -171,7 +176,7 @@ class ExamNames:
     def _by_words(self, said: ExamWords) -> ExamName | None:
         """Read text, then displays of codings that are not recognised, then free words."""
         unknown = [name for name in said.names if not name.is_recognised]
-        words = (*(w for name in unknown for w in _words_of(name)), *said.words)
+        words = (*(w for name in unknown for w in name.words), *said.words)
         protocol = self._first_protocol(words, is_mr=said.is_mr)
         if protocol is None:
             return None
@@ -191,7 +196,7 @@ class ExamNames:
 
     def _by_site(self, said: ExamWords) -> ExamName | None:
         """MR of a lumbar body site is a lumbar MRI; of "the spine" it is uncertain."""
-        words = " ".join((*(w for name in said.names for w in _words_of(name)), *said.words))
+        words = said.all_words
         is_mr = said.is_mr or bool(_MR.search(words))
         is_ct = said.is_ct or (not is_mr and bool(_CT.search(words)))
         is_elsewhere = bool(_OTHER_PART.search(words))
@@ -204,7 +209,7 @@ class ExamNames:
         return None
 
     def _something_else(self, said: ExamWords) -> ExamName:
-        words = " ".join((*(w for name in said.names for w in _words_of(name)), *said.words))
+        words = said.all_words
         names_another = _OTHER_PART.search(words) or _OTHER_MODALITY.search(words)
         return _OTHER if names_another or said.is_other_modality else _UNNAMED
 
@@ -213,7 +218,7 @@ class ExamNames:
         if any(site_set in site.sets for site in said.sites):
             return True
         sites = (site.label for site in said.sites if not site.is_recognised)
-        names = (word for name in said.names for word in _words_of(name))
+        names = (word for name in said.names for word in name.words)
         return any(self._says(word, site_set) for word in (*sites, *names, *said.words))
 
     def _disagree(self, words: tuple[str, ...]) -> bool:
@@ -249,12 +254,3 @@ class ExamNames:
     def _says(self, text: str, set_id: str) -> bool:
         said = self.terminology.in_words(text, set_id)
         return said is not None and said.state is TextState.CURRENT
-
-
-def _words_of(concept: Concept) -> Iterator[str]:
-    """Words beside a code: its text, then the displays."""
-    if concept.text:
-        yield concept.text
-    for coding in concept.codings:
-        if coding.display:
-            yield coding.display
