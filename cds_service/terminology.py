@@ -4,10 +4,11 @@ Source: decision table §2.1 and §2.5. Reading is tolerant: whatever shape a se
 concept, what can be read of it is read, and the rest is left out (quirks 12–14, 19–21, 48–51).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cds_service.fhir import Resource, codeables, objects, text_of
 from cds_service.findings import Strength
 from cds_service.records import Coding, Concept
 from cds_service.text.clauses import plain
@@ -76,17 +77,13 @@ class Terminology:
 
         Also takes an R5 CodeableReference, a plain string, a bare Coding and a list of any.
         """
-        codings = tuple(self._codings(raw))
+        found = codeables(raw)
+        codings = tuple(_coding(each) for concept in found for each in objects(concept["coding"]))
         sets = frozenset[str]().union(
             *(self._value_sets.sets_of(c.system, c.code) for c in codings)
         )
-        return Concept(codings=codings, text=_text_of(raw), sets=sets)
-
-    def coding(self, raw: object) -> Concept:
-        """Return a bare Coding (`ImagingStudy.modality`) as a concept; a string is a code."""
-        if isinstance(raw, str):
-            return self.concept({"code": raw})
-        return self.concept(raw)
+        text = next((text for concept in found if (text := text_of(concept["text"]))), "")
+        return Concept(codings=codings, text=text, sets=sets)
 
     def in_record(self, concept: Concept, notes: Sequence[str], set_id: str) -> Said | None:
         """Return what a record entry says of a set: by code, strong; by words, possible.
@@ -185,43 +182,8 @@ class Terminology:
             self._readings.candidates[text] = found
         return found
 
-    def _codings(self, raw: object) -> Iterator[Coding]:
-        if isinstance(raw, list):
-            for item in raw:
-                yield from self._codings(item)
-        elif isinstance(raw, Mapping):
-            if isinstance(raw.get("concept"), Mapping):
-                yield from self._codings(raw["concept"])
-            elif "coding" in raw:
-                yield from self._codings(raw["coding"])
-            elif (coding := _coding(raw)) is not None:
-                yield coding
 
-
-def _coding(raw: Mapping[str, object]) -> Coding | None:
-    code, display = _string(raw, "code").strip(), _string(raw, "display")
-    if not code and not display:
-        return None
-    return Coding(canonical_system(_string(raw, "system")), code, display)
-
-
-def _string(raw: Mapping[str, object], key: str) -> str:
-    """Some senders write a code as a number; anything else that is no string is no value."""
-    value = raw.get(key)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) else ""
-
-
-def _text_of(raw: object) -> str:
-    if isinstance(raw, str):
-        return raw
-    if isinstance(raw, list):
-        return next((text for item in raw if (text := _text_of(item))), "")
-    if not isinstance(raw, Mapping):
-        return ""
-    inner = raw.get("concept")
-    if isinstance(inner, Mapping):
-        return _text_of(inner)
-    own = raw.get("text")
-    return own if isinstance(own, str) else ""
+def _coding(raw: Resource) -> Coding:
+    return Coding(
+        canonical_system(text_of(raw["system"])), text_of(raw["code"]), text_of(raw["display"])
+    )
