@@ -77,9 +77,6 @@ _PCS_PREFIX = re.compile(r"^([0-9A-HJ-NP-Z]{1,7})\.\*$")
 _BARE_CODES = {"MR": Coding(DICOM, "MR")}
 """DICOM modalities that senders write without a system; any other bare code is no match."""
 
-_PATTERN_INCLUDE = "text-pattern-include"
-_PATTERN_EXCLUDE = "text-pattern-exclude"
-_READING_OPTION = "text-reading-option"
 _DESCRIPTIVE = frozenset({"usage-note", "recommended-ecl"})
 
 
@@ -357,9 +354,10 @@ class _ValueSetFile:
             kind = str(extension.get("url")).rpartition("/")[2]
             match kind:
                 case "text-pattern-include" | "text-pattern-exclude":
+                    patterns = includes if kind == "text-pattern-include" else excludes
                     pattern = str(extension.get("valueString"))
                     if self._is_sound(place, pattern):
-                        (includes if kind == _PATTERN_INCLUDE else excludes).append(pattern)
+                        patterns.append(pattern)
                 case "text-reading-option":
                     try:
                         options.append(ReadingOption(str(extension.get("valueCode"))))

@@ -22,6 +22,7 @@ from cds_service.fhir import (
     unit_of,
 )
 from cds_service.records import Concept, Observation, ObservationPart, Reading, Value
+from cds_service.value_sets import SNOMED_CT
 
 _USABLE = frozenset({"final", "amended", "corrected", "preliminary", "appended", ""})
 _EFFECTIVE: tuple[Element, ...] = (
@@ -41,10 +42,11 @@ _ABNORMAL_INTERPRETATIONS = frozenset(
         *("abnormal", "high", "low", "critical", "positive", "detected"),
     }
 )
-_SNOMED = "http://snomed.info/sct"
-_NORMAL_VALUES = frozenset({"260385009", "17621005", "2667000"})
-_ABNORMAL_VALUES = frozenset({"10828004", "263654008", "52101004"})
-_ABSENT = "2667000"
+_ABSENT, _PRESENT = "2667000", "52101004"
+_NORMAL_VALUES = frozenset({"260385009", "17621005"})
+"""Negative, normal."""
+_ABNORMAL_VALUES = frozenset({"10828004", "263654008"})
+"""Positive, abnormal."""
 
 _SIDES = r"(?:\s(?:bilaterally|bilateral|left|right|both sides|today|throughout|all))*"
 _NORMAL_WORDS = re.compile(
@@ -202,10 +204,10 @@ def _one_of(*, normal: bool, abnormal: bool) -> Reading:
 
 
 def _coded_reading(concept: Concept, value: Concept) -> Reading:
-    codes = {c.code for c in value.codings if c.system == _SNOMED}
-    normal, abnormal = codes & _NORMAL_VALUES, codes & _ABNORMAL_VALUES
-    if codes & {_ABSENT, "52101004"}:
+    codes = {c.code for c in value.codings if c.system == SNOMED_CT}
+    if codes & {_ABSENT, _PRESENT}:
         return _answer(concept, is_present=_ABSENT not in codes)
+    normal, abnormal = codes & _NORMAL_VALUES, codes & _ABNORMAL_VALUES
     if normal or abnormal:
         return _one_of(normal=bool(normal), abnormal=bool(abnormal))
     return _words_reading(concept, value.label)

@@ -14,10 +14,9 @@ from cds_service.orders import ImagingProtocol, OrderDefinition
 from cds_service.records import Concept
 from cds_service.terminology import Terminology
 from cds_service.text.reading import TextState
+from cds_service.value_sets import CPT, LOINC, SNOMED_CT
 
-_LOINC = "http://loinc.org"
-_CPT = "http://www.ama-assn.org/go/cpt"
-_STANDARD = frozenset({_LOINC, _CPT, "http://snomed.info/sct"})
+_STANDARD = frozenset({LOINC, CPT, SNOMED_CT})
 
 _MR = re.compile(r"\b(?:MRI?|magnetic resonance)\b", re.IGNORECASE)
 _SPINE = re.compile(r"\b(?:spine|spinal|vertebra\w{0,3})\b", re.IGNORECASE)
@@ -189,7 +188,7 @@ class ExamNames:
         Public data uses LOINC 24531-6 and 36139-5 so. Every CPT imaging code names its exam.
         """
         return any(
-            coding.system == _CPT
+            coding.system == CPT
             or (coding.system in _STANDARD and self._protocol(coding.display) is not None)
             for coding in name.codings
         )
