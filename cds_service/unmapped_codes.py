@@ -4,17 +4,9 @@ from collections.abc import Iterable, Mapping
 
 from cds_service.fhir import object_of, objects, text_of
 from cds_service.order_reading import SiteCodes
+from cds_service.value_sets import CPT, LOINC, SNOMED_CT, canonical_system
 
-_STANDARD_SYSTEMS = frozenset(
-    {
-        "http://www.ama-assn.org/go/cpt",
-        "http://loinc.org",
-        "http://snomed.info/sct",
-        "urn:oid:2.16.840.1.113883.6.12",
-        "urn:oid:2.16.840.1.113883.6.1",
-        "urn:oid:2.16.840.1.113883.6.96",
-    }
-)
+_STANDARD_SYSTEMS = frozenset({CPT, LOINC, SNOMED_CT})
 """Systems whose codes are looked up directly."""
 
 
@@ -27,7 +19,7 @@ def _is_unmapped(order: Mapping[str, object], site: SiteCodes) -> bool:
     if order.get("resourceType") != "ServiceRequest":
         return False
     named = [
-        (text_of(coding.get("system")), text_of(coding.get("code")))
+        (canonical_system(text_of(coding.get("system"))), text_of(coding.get("code")))
         for coding in objects(object_of(order.get("code")).get("coding"))
         if text_of(coding.get("code"))
     ]
