@@ -111,8 +111,7 @@ def _site_codes(root: Node, key: str) -> SiteCodes:
     by_code: dict[tuple[str, str], ImagingProtocol | None] = {}
     by_title: dict[str, ImagingProtocol | None] = {}
     problems = Problems()
-    node = root.value.get(key) if isinstance(root.value, dict) else None
-    for place, system, code, title, protocol in _entries(node):
+    for place, system, code, title, protocol in _entries(root.member(key)):
         wanted = None if protocol == _NOT_A_LUMBAR_MRI else ImagingProtocol(protocol)
         if code and by_code.setdefault((system, code), wanted) != wanted:
             problems.report(place, "this code stands twice with different protocols")
@@ -132,10 +131,10 @@ def _entries(node: Node | None) -> list[tuple[Node, str, str, str, str]]:
     return [
         (
             item,
-            _scalar(item, "system"),
-            _scalar(item, "code"),
-            _scalar(item, "title"),
-            _scalar(item, "protocol"),
+            item.text_at("system"),
+            item.text_at("code"),
+            item.text_at("title"),
+            item.text_at("protocol"),
         )
         for item in node.value
     ]
@@ -145,8 +144,3 @@ def _key_parts(key: str) -> tuple[str, str, str]:
     """Return system, code and title of a key: `system|code`, or else a title."""
     system, bar, code = key.partition("|")
     return (system.strip(), code.strip(), "") if bar else ("", "", key)
-
-
-def _scalar(item: Node, key: str) -> str:
-    member = item.value.get(key) if isinstance(item.value, dict) else None
-    return str(member.value) if member is not None else ""

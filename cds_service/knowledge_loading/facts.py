@@ -202,8 +202,7 @@ def report_repeated(nodes: Iterable[Node], key: str, problems: Problems) -> None
     """Report every list member whose id an earlier one already has."""
     seen: set[str] = set()
     for node in nodes:
-        named = node.value.get(key) if isinstance(node.value, dict) else None
-        name = named.value if named and isinstance(named.value, str) else ""
+        name = node.text_at(key)
         if name in seen:
             problems.report(node, f"{key} {name!r} stands twice; ids are permanent and unique")
         seen.add(name)

@@ -198,7 +198,7 @@ class _Loader:
         files = (f for f in self.files if f.startswith(_CASES) and f.endswith(".yaml"))
         roots = [self._yaml(file) for file in files]
         report_repeated(
-            (node for root in roots for node in _listed(root, "cases")), "case", self.problems
+            (node for root in roots for node in root.items_at("cases")), "case", self.problems
         )
         return tuple(case for root in roots for case in read_cases(root, names, self.problems))
 
@@ -213,14 +213,14 @@ class _Loader:
 
     def _check_rule_ids(self, parts: _Parts, roots: Mapping[str, Node]) -> None:
         base = {rule.id for rule in parts.appropriateness.rules}
-        for node in _listed(roots[_PROTOCOL], "rules"):
-            if (rule := _text_at(node, "rule")) in base:
+        for node in roots[_PROTOCOL].items_at("rules"):
+            if (rule := node.text_at("rule")) in base:
                 self.problems.report(node, f"rule {rule!r} stands in the other table too")
 
     def _check_cards(self, rules: tuple[Rule, ...], roots: Mapping[str, Node]) -> None:
         used = {rule.card for rule in rules}
-        for node in _listed(roots[_CARDS], "cards"):
-            if (card := _text_at(node, "card")) not in used:
+        for node in roots[_CARDS].items_at("cards"):
+            if (card := node.text_at("card")) not in used:
                 self.problems.report(node, f"no rule shows card {card!r}")
 
     def _check_suggestions(
@@ -253,8 +253,8 @@ class _Loader:
                 "nothing uses this value set; remove it, or say why it stays "
                 f"under other_value_sets in {_SERVICE}",
             )
-        for node in _listed(roots[_SERVICE], "other_value_sets"):
-            set_id = _text_at(node, "value_set")
+        for node in roots[_SERVICE].items_at("other_value_sets"):
+            set_id = node.text_at("value_set")
             if set_id not in parts.value_sets.ids:
                 self.problems.report(node, f"unknown value set {set_id!r}")
             elif set_id in used:
@@ -298,18 +298,7 @@ def _named_value_sets(parts: _Parts) -> set[str]:
     return named
 
 
-def _listed(root: Node, section: str) -> tuple[Node, ...]:
-    """Return the members of a list, or nothing where it was already reported as none."""
-    node = root.value.get(section) if isinstance(root.value, dict) else None
-    return node.value if node and isinstance(node.value, tuple) else ()
-
-
-def _text_at(node: Node, key: str) -> str:
-    member = node.value.get(key) if isinstance(node.value, dict) else None
-    return member.value if member and isinstance(member.value, str) else ""
-
-
 def _member(root: Node, section: str, key: str, name: str) -> Node:
     """Return the list member of this name; the root where there is none."""
-    named = (node for node in _listed(root, section) if _text_at(node, key) == name)
+    named = (node for node in root.items_at(section) if node.text_at(key) == name)
     return next(named, root)

@@ -174,8 +174,7 @@ def _procedure(
 
 def _check_otherwise(root: Node, nodes: tuple[Node, ...], problems: Problems) -> None:
     for place, node in enumerate(nodes, start=1):
-        when = node.value.get("when") if isinstance(node.value, dict) else None
-        says_otherwise = when is not None and when.value == _OTHERWISE
+        says_otherwise = node.text_at("when") == _OTHERWISE
         if says_otherwise and place < len(nodes):
             problems.report(node, "`otherwise` may stand in the last rule only")
         if not says_otherwise and place == len(nodes):

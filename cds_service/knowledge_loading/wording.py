@@ -35,12 +35,12 @@ class WordingNames:
 
 def card_ids(root: Node) -> frozenset[str]:
     """Return the ids of the cards, before the file is read in full."""
-    return _ids(root, "cards", "card")
+    return frozenset(card.text_at("card") for card in root.items_at("cards")) - {""}
 
 
 def choice_codes(root: Node) -> frozenset[str]:
     """Return the indication codes, before the file is read in full."""
-    return _ids(root, "choices", "code")
+    return frozenset(choice.text_at("code") for choice in root.items_at("choices")) - {""}
 
 
 def read_wording(
@@ -79,13 +79,6 @@ def read_wording(
     )
     top.finish()
     return wording
-
-
-def _ids(root: Node, section: str, key: str) -> frozenset[str]:
-    members = root.value.get(section) if isinstance(root.value, dict) else None
-    items = members.value if members and isinstance(members.value, tuple) else ()
-    named = (item.value.get(key) for item in items if isinstance(item.value, dict))
-    return frozenset(name.value for name in named if name and isinstance(name.value, str))
 
 
 @dataclass(frozen=True, slots=True)

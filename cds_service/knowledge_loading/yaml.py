@@ -68,6 +68,20 @@ class Node:
             case _:
                 return "a mapping"
 
+    def member(self, key: str) -> "Node | None":
+        """Return the member of this key; None where there is none, or no mapping."""
+        return self.value.get(key) if isinstance(self.value, dict) else None
+
+    def text_at(self, key: str) -> str:
+        """Return the text under a key; empty where there is none. Reports nothing."""
+        member = self.member(key)
+        return member.value if member and isinstance(member.value, str) else ""
+
+    def items_at(self, key: str) -> "tuple[Node, ...]":
+        """Return the list under a key; empty where there is none. Reports nothing."""
+        member = self.member(key)
+        return member.value if member and isinstance(member.value, tuple) else ()
+
 
 NodeValue: TypeAlias = "str | tuple[Node, ...] | dict[str, Node]"
 
