@@ -30,6 +30,14 @@ class Rating(StrEnum):
     INSUFFICIENT_INFORMATION = "insufficient-information"
 
 
+RATED_PROTOCOLS = (
+    ImagingProtocol.WITHOUT,
+    ImagingProtocol.WITHOUT_AND_WITH,
+    ImagingProtocol.WITH,
+)
+"""Protocols that a rule rates, in the order in which people list them."""
+
+
 class Indicator(StrEnum):
     """CDS Hooks card indicator, in rising order."""
 

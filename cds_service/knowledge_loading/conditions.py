@@ -7,7 +7,7 @@ decision so far, an option of the site, `any` and `all` (house style §2.1).
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from cds_service.knowledge_loading.yaml import Node, Problems, choice_of, items_of, text_of
+from cds_service.knowledge_loading.yaml import Fields, Node, Problems, choice_of, items_of, text_of
 from cds_service.orders import ImagingProtocol, Priority
 from cds_service.rule_tests import (
     ALWAYS,
@@ -47,6 +47,12 @@ class Vocabulary:
             "covered": _TRUTH,
         }
         return replace(self, attributes={**self.attributes, **decided})
+
+
+def read_when(members: Fields, vocabulary: Vocabulary) -> Test:
+    """Return the test under the optional key `when`; without one it always holds."""
+    node = members.take("when")
+    return read_test(node, vocabulary, members.problems) if node else ALWAYS
 
 
 def read_test(node: Node, vocabulary: Vocabulary, problems: Problems) -> Test:

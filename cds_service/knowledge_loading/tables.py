@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cds_service.knowledge import (
+    RATED_PROTOCOLS,
     Brake,
     DecisionTable,
     Indicator,
@@ -15,7 +16,7 @@ from cds_service.knowledge import (
     SuggestionRule,
     VariantRule,
 )
-from cds_service.knowledge_loading.conditions import Vocabulary, read_test
+from cds_service.knowledge_loading.conditions import Vocabulary, read_test, read_when
 from cds_service.knowledge_loading.facts import check_known, report_repeated
 from cds_service.knowledge_loading.yaml import (
     Fields,
@@ -29,7 +30,6 @@ from cds_service.orders import ImagingProtocol, Priority
 from cds_service.rule_tests import ALWAYS
 
 _OTHERWISE = "otherwise"
-_RATED = (ImagingProtocol.WITHOUT, ImagingProtocol.WITHOUT_AND_WITH, ImagingProtocol.WITH)
 _ABBREVIATIONS = {
     "UA": Rating.USUALLY_APPROPRIATE,
     "MBA": Rating.MAY_BE_APPROPRIATE,
@@ -250,12 +250,14 @@ class _RuleReader:
             return dict.fromkeys(ImagingProtocol, rating)
         ratings: dict[ImagingProtocol, Rating] = {}
         for key, node in nodes.items():
-            if key not in _RATED:
-                self.problems.report(node, f"{key!r} is not one of: all, {', '.join(_RATED)}")
+            if key not in RATED_PROTOCOLS:
+                self.problems.report(
+                    node, f"{key!r} is not one of: all, {', '.join(RATED_PROTOCOLS)}"
+                )
                 continue
             rated = choice_of(node, Rating, self.problems)
             ratings[ImagingProtocol(key)] = rated or Rating.NOT_COVERED
-        for protocol in _RATED:
+        for protocol in RATED_PROTOCOLS:
             if protocol not in ratings:
                 self.problems.report(members.at("ratings"), f"{protocol} is not rated")
         return ratings
@@ -269,10 +271,10 @@ class _RuleReader:
         rules = []
         for item in members.items("variant"):
             inner = Fields(item, self.problems)
-            number, when = inner.need("is"), inner.take("when")
+            number = inner.need("is")
             rules.append(
                 VariantRule(
-                    when=read_test(when, self.vocabulary, self.problems) if when else ALWAYS,
+                    when=read_when(inner, self.vocabulary),
                     variant=self._variant(number) if number else 0,
                 )
             )
@@ -290,11 +292,11 @@ class _RuleReader:
         rules = []
         for item in members.items("indicator", required=True):
             inner = Fields(item, self.problems)
-            said, when = inner.need("is"), inner.take("when")
+            said = inner.need("is")
             is_none = said is not None and said.value == "none"
             rules.append(
                 IndicatorRule(
-                    when=read_test(when, self.vocabulary, self.problems) if when else ALWAYS,
+                    when=read_when(inner, self.vocabulary),
                     indicator=(
                         None
                         if said is None or is_none
@@ -315,10 +317,9 @@ class _RuleReader:
         members = Fields(node, self.problems)
         kind_node = members.need("kind")
         kind = choice_of(kind_node, SuggestionKind, self.problems) if kind_node else None
-        when = members.take("when")
         suggestion = SuggestionRule(
             kind=kind.value if kind else "",
-            when=read_test(when, self.vocabulary, self.problems) if when else ALWAYS,
+            when=read_when(members, self.vocabulary),
             to=members.text("to", ""),
             choices=members.texts("choices"),
             is_recommended=members.flag("recommended"),
@@ -333,7 +334,7 @@ class _RuleReader:
     ) -> None:
         targets: Mapping[SuggestionKind, Collection[str]] = {
             SuggestionKind.REPLACE: self.names.value_sets,
-            SuggestionKind.CHANGE_CONTRAST: _RATED,
+            SuggestionKind.CHANGE_CONTRAST: RATED_PROTOCOLS,
             SuggestionKind.RAISE_PRIORITY: tuple(Priority),
         }
         if kind in targets and suggestion.to not in targets[kind]:

@@ -5,11 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from cds_service.knowledge import CardLine, CardText, Choice, Wording
-from cds_service.knowledge_loading.conditions import Vocabulary, read_test
+from cds_service.knowledge_loading.conditions import Vocabulary, read_when
 from cds_service.knowledge_loading.facts import check_known, report_repeated
 from cds_service.knowledge_loading.yaml import Fields, Node, Problems, text_of
 from cds_service.records import Coding
-from cds_service.rule_tests import ALWAYS
 
 SUMMARY_LIMIT = 139
 """CDS Hooks: a summary has fewer than 140 characters."""
@@ -185,10 +184,9 @@ class _WordingReader:
         if isinstance(node.value, str):
             return CardLine(text=self.filled(node))
         members = Fields(node, self.problems)
-        when = members.take("when")
         line = CardLine(
             text=self._text(members, "text", required=True),
-            when=read_test(when, self.vocabulary, self.problems) if when else ALWAYS,
+            when=read_when(members, self.vocabulary),
         )
         members.finish()
         return line

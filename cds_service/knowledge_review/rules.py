@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from cds_service.knowledge import IndicatorRule, Knowledge, Rating, Rule
+from cds_service.knowledge import RATED_PROTOCOLS, IndicatorRule, Knowledge, Rating, Rule
 from cds_service.knowledge_review.words import (
     condition,
     condition_lines,
@@ -10,7 +10,6 @@ from cds_service.knowledge_review.words import (
     suggestion_in_words,
     table,
 )
-from cds_service.orders import ImagingProtocol
 
 RATING_WORDS: Mapping[Rating, str] = {
     Rating.USUALLY_APPROPRIATE: "usually appropriate",
@@ -19,7 +18,6 @@ RATING_WORDS: Mapping[Rating, str] = {
     Rating.NOT_COVERED: "not rated",
     Rating.INSUFFICIENT_INFORMATION: "not enough information",
 }
-_RATED = (ImagingProtocol.WITHOUT, ImagingProtocol.WITHOUT_AND_WITH, ImagingProtocol.WITH)
 
 
 def base_rules(knowledge: Knowledge) -> Iterator[str]:
@@ -45,7 +43,7 @@ def _base_rule(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
         ("without contrast", "without and with", "with only", "ACR variant", "indicator"),
         [
             (
-                *(RATING_WORDS[rule.ratings[protocol]] for protocol in _RATED),
+                *(RATING_WORDS[rule.ratings[protocol]] for protocol in RATED_PROTOCOLS),
                 _variant_words(rule, knowledge),
                 _indicator_words(rule.indicators, knowledge),
             )
