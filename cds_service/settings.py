@@ -18,7 +18,6 @@ from cds_service.errors import SettingsError
 
 PREFIX = "CDS_"
 _T = TypeVar("_T")
-_D = TypeVar("_D")
 _E = TypeVar("_E", bound=StrEnum)
 _LATER = "Accepted and checked; used from a later version."
 
@@ -139,23 +138,28 @@ class Settings:
         Raises SettingsError that lists every problem, one a line.
         """
         reader = _Reader(environ)
+        usual = cls()
         settings = cls(
-            public_url=reader.read("PUBLIC_URL", _url, None),
-            client_auth=reader.read("CLIENT_AUTH", _choice(ClientAuth), ClientAuth.REQUIRED),
-            site_file=reader.read("SITE_FILE", _file, None),
-            fhir_servers=reader.read("FHIR_SERVERS", _several(_url), ()),
-            hooks_path=reader.read("HOOKS_PATH", _directories, ()),
-            require_approval=reader.read("REQUIRE_APPROVAL", _true_or_false, default=False),
-            mode=reader.read("MODE", _choice(Mode), Mode.LIVE),
-            switch_file=reader.read("SWITCH_FILE", Path, None),
-            database_url=reader.read("DATABASE_URL", _url_of_any_scheme, None),
-            redis_url=reader.read("REDIS_URL", _url_of_any_scheme, None),
-            time_budget_ms=reader.read("TIME_BUDGET_MS", _whole_number(100, 30_000), 1500),
-            max_body_bytes=reader.read(
-                "MAX_BODY_BYTES", _whole_number(1024, 256 * 1024 * 1024), 10 * 1024 * 1024
+            public_url=reader.read("PUBLIC_URL", _url, usual.public_url),
+            client_auth=reader.read("CLIENT_AUTH", _choice(ClientAuth), usual.client_auth),
+            site_file=reader.read("SITE_FILE", _file, usual.site_file),
+            fhir_servers=reader.read("FHIR_SERVERS", _several(_url), usual.fhir_servers),
+            hooks_path=reader.read("HOOKS_PATH", _directories, usual.hooks_path),
+            require_approval=reader.read(
+                "REQUIRE_APPROVAL", _true_or_false, usual.require_approval
             ),
-            time_zone=reader.read("TIME_ZONE", _zone, ZoneInfo("UTC")),
-            cors_origins=reader.read("CORS_ORIGINS", _several(_origin), ()),
+            mode=reader.read("MODE", _choice(Mode), usual.mode),
+            switch_file=reader.read("SWITCH_FILE", Path, usual.switch_file),
+            database_url=reader.read("DATABASE_URL", _url_of_any_scheme, usual.database_url),
+            redis_url=reader.read("REDIS_URL", _url_of_any_scheme, usual.redis_url),
+            time_budget_ms=reader.read(
+                "TIME_BUDGET_MS", _whole_number(100, 30_000), usual.time_budget_ms
+            ),
+            max_body_bytes=reader.read(
+                "MAX_BODY_BYTES", _whole_number(1024, 256 * 1024 * 1024), usual.max_body_bytes
+            ),
+            time_zone=reader.read("TIME_ZONE", _zone, usual.time_zone),
+            cors_origins=reader.read("CORS_ORIGINS", _several(_origin), usual.cors_origins),
         )
         reader.finish()
         return settings
@@ -168,7 +172,7 @@ class _Reader:
         self._values = {n: v.strip() for n, v in environ.items() if n.startswith(PREFIX)}
         self._problems = [_unknown(n) for n in sorted(self._values) if n not in _KNOWN]
 
-    def read(self, name: str, parse: Callable[[str], _T], default: _D) -> _T | _D:
+    def read(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
         value = self._values.get(PREFIX + name, "")
         if not value:
             return default
@@ -246,7 +250,7 @@ def _origin(value: str) -> str:
 
 
 def _url_of_any_scheme(value: str) -> str:
-    if not urlsplit(value).scheme or ":" not in value:
+    if not urlsplit(value).scheme:
         msg = "must be a URL with a scheme"
         raise ValueError(msg)
     return value

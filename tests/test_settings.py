@@ -107,3 +107,9 @@ def test_passwords_in_urls_are_never_shown() -> None:
     }
 
     assert "secret" not in repr(Settings.from_environ(environ))
+
+
+def test_the_defaults_that_are_described_are_the_ones_that_hold() -> None:
+    described = {d.name: d.default for d in DESCRIPTIONS if d.default not in ("none", "bundled")}
+
+    assert Settings() == Settings.from_environ(described)
