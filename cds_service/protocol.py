@@ -20,7 +20,6 @@ _CONTEXTS: Mapping[str, Schema] = {
     "order-select": Schema("order-select-context"),
     "order-sign": Schema("order-sign-context"),
 }
-SUPPORTED_HOOKS = frozenset(_CONTEXTS)
 
 _ISSUE_TYPES: Mapping[int, str] = {
     400: "invalid",

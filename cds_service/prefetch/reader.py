@@ -18,7 +18,7 @@ import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from cds_service import strict_json
-from cds_service.chart.sources import Source, SourceState
+from cds_service.chart.sources import INCOMPLETE, Source, SourceState
 from cds_service.errors import MalformedRequest, TooLarge
 from cds_service.json_schemas import is_object
 from cds_service.prefetch.addresses import ServerBase, allowed_base
@@ -37,7 +37,6 @@ MAX_PAGE_BYTES = 10 * 1024 * 1024
 MAX_PAGES = 20
 """Pages of one source, the first one and those that came with the call included."""
 
-INCOMPLETE = "incomplete"
 _CHUNK_BYTES = 64 * 1024
 _WAIT_BEFORE_RETRY_SECONDS = 0.1
 _PASSES_SOON = frozenset({"429", "502", "503", "504", "reset"})
