@@ -34,6 +34,11 @@ _UPPER_LIMB = re.compile(
     re.IGNORECASE,
 )
 _GRADE = re.compile(r"\b([0-5])(?:[+-]|\.\d)? ?/ ?5\b")
+_DEFICIT = re.compile(
+    r"\b(?:weak\w{0,4}|paresis|drop|\w{0,6}plegi)|\b(?:lift|raise|move|dorsiflex) (?:the |her |his )?"
+    r"(?:left |right |both )?(?:foot|feet|toes?|legs?)\b",
+    re.IGNORECASE,
+)
 _PROGRESS = re.compile(
     r"\b(?:progress\w{0,4}|worsen\w{0,3}|worse|new|newly|increas\w{0,3}|rapid\w{0,2}"
     r"|foot[- ]?drop|drop(?:ped)? foot|bilateral\w{0,2}|both legs|para(?:paresis|plegi\w{1,2}))\b",
@@ -182,7 +187,7 @@ class MotorWords(FactKind):
 
 
 def _says_deficit(words: str) -> bool:
-    return re.search(r"\b(?:weak\w{0,4}|paresis|drop|plegi)", words, re.IGNORECASE) is not None
+    return _DEFICIT.search(words) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
