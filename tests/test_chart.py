@@ -394,7 +394,6 @@ def test_notes_and_body_sites_of_a_condition() -> None:
 # Observation
 
 NEGATIVE = code(SNOMED, "260385009")
-SALINE = {"text": "saddle anaesthesia"}
 
 
 @pytest.mark.parametrize(

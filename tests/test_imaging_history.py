@@ -114,7 +114,7 @@ def test_a_prior_is_found_from_each_kind_of_record_alone(
 ) -> None:
     exam = one(history_of(raw))
 
-    assert ("2025-11-10", element) == (exam.when.text, exam.date_element)
+    assert ("2025-11-10", element) == (exam.when.text, exam.when.element)
     assert strength is exam.strength
     assert (f"{raw['resourceType']}/{raw['id']}",) == exam.sources
 
@@ -143,7 +143,7 @@ def test_quirk_32_linked_records_are_one_exam_in_every_order(records: tuple[Json
     )
     assert ("2025-11-10", "started", "without") == (
         exam.when.text,
-        exam.date_element,
+        exam.when.element,
         exam.contrast,
     )
 
@@ -331,7 +331,7 @@ def test_an_order_is_not_joined_with_an_exam_before_it_was_written() -> None:
 def test_quirk_04_a_report_with_an_end_only_is_dated_by_its_end() -> None:
     exam = one(history_of(report(effectiveDateTime=None, effectivePeriod={"end": "2025-11-10"})))
 
-    assert ("2025-11-10", "effectivePeriod.end") == (exam.when.text, exam.date_element)
+    assert ("2025-11-10", "effectivePeriod.end") == (exam.when.text, exam.when.element)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_quirk_04_a_report_with_an_end_only_is_dated_by_its_end() -> None:
 def test_quirk_05_the_date_falls_back_and_says_so(raw: Json, text: str, element: str) -> None:
     exam = one(history_of(raw))
 
-    assert (text, element) == (exam.when.text, exam.date_element)
+    assert (text, element) == (exam.when.text, exam.when.element)
 
 
 def test_quirk_06_an_exam_without_date_is_kept_and_not_called_recent() -> None:
@@ -370,7 +370,7 @@ def test_quirk_06_an_exam_without_date_is_kept_and_not_called_recent() -> None:
     assert (Precision.UNKNOWN, None, "") == (
         exam.when.precision,
         exam.when.earliest,
-        exam.date_element,
+        exam.when.element,
     )
 
 
@@ -579,7 +579,7 @@ def test_quirk_28_a_completed_order_alone_is_ordered_on_or_after_its_date() -> N
     assert ("2025-11-01", "2026-03-16", "authoredOn") == (
         exam.when.earliest.isoformat(),
         exam.when.latest.isoformat(),
-        exam.date_element,
+        exam.when.element,
     )
     assert Strength.POSSIBLE is exam.strength
 

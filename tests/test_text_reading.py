@@ -119,11 +119,6 @@ def test_year_is_history_once_it_is_over(text: str, year: int | None, state: Tex
     assert state is read_text(text, FEVER, this_year=year).state
 
 
-def test_without_negation_naming_is_all_that_counts() -> None:
-    assert TextState.CURRENT is read_text("no fever", FEVER, negation=False).state
-    assert TextState.NONE is read_text("cough", FEVER, negation=False).state
-
-
 @pytest.mark.parametrize(
     ("option", "text", "plain", "with_option"),
     [

@@ -54,11 +54,6 @@ class PriorExam:
     """Only an order says so: "ordered", not "done" (quirk 28)."""
     members: tuple[Member, ...] = field(default=(), repr=False)
 
-    @property
-    def date_element(self) -> str:
-        """FHIR element that the date came from; empty if there is none."""
-        return self.when.element
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagingHistory:

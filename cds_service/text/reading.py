@@ -57,26 +57,20 @@ class TextReading:
 NOTHING_SAID = TextReading(TextState.NONE)
 
 
-def read_text(
-    text: str, patterns: TextPatterns, *, negation: bool = True, this_year: int | None = None
-) -> TextReading:
+def read_text(text: str, patterns: TextPatterns, *, this_year: int | None = None) -> TextReading:
     """Return what the text says of the concept that the patterns name.
 
-    Without `negation`, and for sets that only name things, naming is all that counts. A bare
-    year is history unless it is `this_year`; without `this_year` every year is past.
+    For sets that only name things, naming is all that counts. A bare year is history unless it
+    is `this_year`; without `this_year` every year is past.
     """
-    return read_clauses(read_clauses_of(text), patterns, negation=negation, this_year=this_year)
+    return read_clauses(read_clauses_of(text), patterns, this_year=this_year)
 
 
 def read_clauses(
-    clauses: Sequence[ReadClause],
-    patterns: TextPatterns,
-    *,
-    negation: bool = True,
-    this_year: int | None = None,
+    clauses: Sequence[ReadClause], patterns: TextPatterns, *, this_year: int | None = None
 ) -> TextReading:
     """Do as `read_text` with a text that is already cut, to read it for many value sets."""
-    names_only = not negation or ReadingOption.NAMES_ONLY in patterns.options
+    names_only = ReadingOption.NAMES_ONLY in patterns.options
     found: dict[TextState, str] = {}
     for read in clauses:
         clause = read.clause
