@@ -1,18 +1,16 @@
 """Charts for tests, read from resources as an EHR would send them."""
 
 from datetime import date
-from functools import cache
-from pathlib import Path
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
+
+from bundled import knowledge
 
 from cds_service.chart.reading import Source, SourceState, read_chart
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.imaging_history.exams import ImagingHistory, imaging_history
-from cds_service.orders import OrderDefinition
 from cds_service.records import Chart
 from cds_service.terminology import Terminology
-from cds_service.value_sets import ValueSets
 
 Json: TypeAlias = dict[str, object]
 
@@ -27,23 +25,10 @@ SNOMED = "http://snomed.info/sct"
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 DICOM = "http://dicom.nema.org/resources/ontology/DCM"
 
-ORDER = OrderDefinition(
-    without_and_with_set="lumbar-mri-without-and-with",
-    without_set="lumbar-mri-without",
-    with_set="lumbar-mri-with",
-    unspecified_set="lumbar-mri-unspecified",
-    multiregion_set="lumbar-mri-multiregion",
-    body_site_set="lumbar-body-site",
-    modality_set="mr-modality",
-    generic_codes=("36067-7", "36531-2", "36256-6", "36400-0", "241645008", "431985004"),
-)
 
-
-@cache
 def terminology() -> Terminology:
     """Return the terminology of the bundled value sets."""
-    folder = Path(__file__).parent.parent / "hooks" / "lumbar-mri" / "value_sets"
-    return Terminology(ValueSets.load(folder))
+    return knowledge().terminology
 
 
 def code(system: str, value: str, display: str = "") -> Json:
@@ -112,11 +97,11 @@ def history_of(*resources: object) -> ImagingHistory:
 def history_in(chart: Chart) -> ImagingHistory:
     """Return the imaging history of a chart."""
     return imaging_history(
-        chart, definition=ORDER, terminology=terminology().for_call(), today=TODAY
+        chart, definition=knowledge().order, terminology=terminology().for_call(), today=TODAY
     )
 
 
-def day(text: str, element: str) -> DateInterval:
+def day(text: str, element: str = "onsetDateTime") -> DateInterval:
     """Return one day as an interval."""
     on = date.fromisoformat(text)
     return DateInterval(on, on, Precision.DAY, element)

@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
-from functools import cache
-from pathlib import Path
+
+from bundled import knowledge
+from charts import TODAY, day
 
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.episodes import Episode
 from cds_service.fact_kinds import ReadingContext
-from cds_service.fhir_dates import DateInterval, Precision
+from cds_service.fhir_dates import DateInterval
 from cds_service.findings import UNKNOWN, Evidence, Finding, Strength
 from cds_service.knowledge import Knowledge
-from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.orders import DraftOrder, ImagingProtocol
 from cds_service.records import Chart, Patient
 
-TODAY = date(2026, 3, 16)
 HOOK_INSTANCE = "8a5f1c2e-0d3b-4c7e-9f60-1b2c3d4e5f60"
 DRAFT: dict[str, object] = {
     "resourceType": "ServiceRequest",
@@ -37,18 +35,6 @@ DRAFT: dict[str, object] = {
     "requester": {"reference": "Practitioner/d1", "display": "Dr. A"},
     "reasonCode": [{"text": "low back pain"}],
 }
-
-
-@cache
-def knowledge() -> Knowledge:
-    """Return the bundled knowledge."""
-    return load_knowledge(Path(__file__).parent.parent / "hooks" / "lumbar-mri")
-
-
-def day(text: str, element: str = "onsetDateTime") -> DateInterval:
-    """Return one day as an interval."""
-    on = date.fromisoformat(text)
-    return DateInterval(on, on, Precision.DAY, element)
 
 
 def found(

@@ -1,11 +1,12 @@
 """What the clinical picture finds in a small chart: one patient, a few resources, one order."""
 
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from calls import knowledge
+from bundled import knowledge
+from charts import TODAY
 
 from cds_service.chart.sources import Source, SourceState
 from cds_service.decision import Decision
@@ -13,7 +14,6 @@ from cds_service.evaluate import evaluate
 from cds_service.findings import Truth
 from cds_service.protocol import DraftEntry, HookRequest
 
-TODAY = date(2026, 3, 16)
 ICD = "http://hl7.org/fhir/sid/icd-10-cm"
 LOINC = "http://loinc.org"
 SCT = "http://snomed.info/sct"

@@ -2,19 +2,19 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
+from typing import Any
 
+from bundled import knowledge
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cds_service.app import create_app
-from cds_service.knowledge import Knowledge
-from cds_service.knowledge_loading.folders import find_folders
-from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.settings import ClientAuth, Settings
-from cds_service.site_file import NO_SITE_FILE, SiteFile
+from cds_service.site_file import NO_SITE_FILE, SiteFile, load_site_file
 
 NOW = datetime(2026, 3, 16, 15, 0, tzinfo=UTC)
 ORDER_SELECT = "/cds-services/lumbar-mri-order-select"
@@ -78,19 +78,24 @@ BACK_PAIN: Mapping[str, object] = {
 }
 
 
-@cache
-def knowledge() -> Knowledge:
-    """Return the bundled knowledge, loaded once."""
-    return load_knowledge(find_folders()[0].folder)
-
-
 def client(
-    settings: Settings | None = None, *, site: SiteFile = NO_SITE_FILE, review: str = "# Review"
+    settings: Settings | None = None,
+    *,
+    site: SiteFile = NO_SITE_FILE,
+    review: str = "# Review",
+    now: datetime = NOW,
 ) -> FlaskClient:
     """Return a client of the application; client tokens are not asked for unless settings say."""
     chosen = settings or Settings(client_auth=ClientAuth.OFF)
-    app = create_app(chosen, knowledge=knowledge(), clock=lambda: NOW, site=site, review=review)
+    app = create_app(chosen, knowledge=knowledge(), clock=lambda: now, site=site, review=review)
     return app.test_client()
+
+
+@cache
+def client_on(day: str, site_file: Path | None = None) -> FlaskClient:
+    """Return a client of the application as it is on `day` (ISO date, UTC)."""
+    noon = datetime.fromisoformat(f"{day}T12:00:00").replace(tzinfo=UTC)
+    return client(site=load_site_file(site_file), now=noon)
 
 
 def bundle(*resources: Mapping[str, object]) -> dict[str, object]:
@@ -149,6 +154,16 @@ def fire(
     return to.post(address, json=request, headers=dict(headers or {}))
 
 
+def post(
+    body: object, *, day: str, site_file: Path | None = None, service: str = ""
+) -> TestResponse:
+    """Post a request, or bytes as they are; the service is that of its hook unless named."""
+    hook = body.get("hook", "order-select") if isinstance(body, Mapping) else "order-select"
+    path = f"/cds-services/{service or f'lumbar-mri-{hook}'}"
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return client_on(day, site_file).post(path, data=data, content_type="application/json")
+
+
 def body_of(response: TestResponse) -> dict[str, object]:
     """Return the JSON object in an answer."""
     body = json.loads(response.get_data())
@@ -170,3 +185,9 @@ def decisions_of(response: TestResponse) -> list[dict[str, object]]:
     decisions = extension.get("org.lumbar-mri-cds.decisions", [])
     assert isinstance(decisions, list)
     return decisions
+
+
+def suggestions_of(response: TestResponse) -> Iterator[dict[str, Any]]:
+    """Yield every suggestion of every card."""
+    for card in response.get_json()["cards"]:
+        yield from card.get("suggestions", [])

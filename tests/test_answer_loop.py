@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from calls import decisions_in, post, suggestions_in
 from fixture_stories import Story, as_of, stories
+from http_service import decisions_of, post, suggestions_of
 
 _MOST_ROUNDS = 12
 
@@ -53,11 +53,11 @@ def _with_prefetch() -> list[Story]:
 def test_no_suggestion_comes_back_after_it_was_taken(story: Story) -> None:
     first = post(story.request, day=as_of(), site_file=story.site_file)
 
-    for suggestion in suggestions_in(first):
+    for suggestion in suggestions_of(first):
         again = post(_applied(story.request, suggestion), day=as_of(), site_file=story.site_file)
 
         assert again.status_code == 200
-        assert _actions(suggestion) not in {_actions(s) for s in suggestions_in(again)}
+        assert _actions(suggestion) not in {_actions(s) for s in suggestions_of(again)}
 
 
 @pytest.mark.parametrize("story", _with_prefetch(), ids=lambda s: s.name)
@@ -65,7 +65,7 @@ def test_taking_the_first_suggestion_every_time_comes_to_an_end(story: Story) ->
     request: dict[str, Any] = story.request
     for _ in range(_MOST_ROUNDS):
         answer = post(request, day=as_of(), site_file=story.site_file)
-        offered = list(suggestions_in(answer))
+        offered = list(suggestions_of(answer))
         if not offered:
             break
         request = _applied(request, offered[0])
@@ -76,7 +76,7 @@ def test_taking_the_first_suggestion_every_time_comes_to_an_end(story: Story) ->
 def test_an_update_leaves_everything_else_of_the_draft_as_it_was() -> None:
     for story in _with_prefetch():
         drafts = {_ref(e): e["resource"] for e in _entries(story)}
-        for suggestion in suggestions_in(
+        for suggestion in suggestions_of(
             post(story.request, day=as_of(), site_file=story.site_file)
         ):
             for action in suggestion["actions"]:
@@ -131,7 +131,7 @@ def test_an_answer_is_read_back_as_evidence_of_today(code: str, row: str) -> Non
         }
     )
 
-    decision = decisions_in(post(request, day=as_of()))[0]
+    decision = decisions_of(post(request, day=as_of()))[0]
 
     assert row == decision["row"]
     assert decision["provisional"] is True

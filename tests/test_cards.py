@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundled import knowledge
+from charts import day
 from decided import (
     BACK_PAIN,
     CARE_UNDER_WAY,
@@ -15,10 +17,8 @@ from decided import (
     FINDINGS,
     HOOK_INSTANCE,
     SHORT_PAIN,
-    day,
     decided,
     found,
-    knowledge,
     order_of,
 )
 from markdown_it import MarkdownIt

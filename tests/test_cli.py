@@ -8,10 +8,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from calls import decisions_in, post
 from click.testing import CliRunner, Result
 from conftest import ROOT
 from fixture_stories import FIXTURES, as_of
+from http_service import decisions_of, post
 
 from cds_service.cli import main
 from cds_service.date_shift import shift_dates
@@ -148,6 +148,6 @@ def test_demo_comes_out_the_same_on_any_day(start: str) -> None:
             if "prefetch" not in story.request:
                 continue
             answer = post(story.request, day=day.isoformat())
-            rows = {decision["row"] for decision in decisions_in(answer)} or {"G0"}
+            rows = {decision["row"] for decision in decisions_of(answer)} or {"G0"}
 
             assert story.row in rows, (day, story.name)

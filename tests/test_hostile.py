@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from calls import post
 from fixture_stories import as_of, stories
+from http_service import post
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

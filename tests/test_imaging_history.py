@@ -3,11 +3,11 @@
 from itertools import permutations
 
 import pytest
+from bundled import knowledge
 from charts import (
     CPT,
     DICOM,
     LOINC,
-    ORDER,
     PATIENT,
     SNOMED,
     TODAY,
@@ -857,7 +857,7 @@ SITE = SiteCodes(
 def test_quirk_13_the_sites_own_exam_codes_are_known(value: Json, expected: list[str]) -> None:
     history = imaging_history(
         chart_of(report(code=value)),
-        definition=ORDER,
+        definition=knowledge().order,
         terminology=terminology(),
         today=TODAY,
         site_codes=SITE,

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from calls import knowledge
+from bundled import knowledge
 
 from cds_service.findings import Strength
 from cds_service.order_reading import SiteCodes, read_orders

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from calls import knowledge
+from bundled import knowledge
 from findings_of import CPT, ICD, code, condition, days_ago, decision
 
 from cds_service.cards.card import cards_for, decision_object

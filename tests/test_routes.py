@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from bundled import knowledge
 from http_service import (
     KNEE_MRI,
     LUMBAR_MRI,
@@ -18,7 +19,6 @@ from http_service import (
     error_code,
     fire,
     hook_request,
-    knowledge,
 )
 
 from cds_service.observability import LOG_KEYS

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from bundled import knowledge
 
 from cds_service.fact_kinds import FACT_KINDS
 from cds_service.knowledge import Knowledge, Procedure, Rating, Rule
-from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_review.check import CheckReport, check, statements_carried
 from cds_service.knowledge_review.page import review_page
 from cds_service.knowledge_review.words import KINDS
@@ -35,12 +35,6 @@ SEARCHES = {
 }
 CONTROLS = {"_count", "_sort"}
 TOKENS = {"context.patientId", "context.userId", "context.encounterId"}
-
-
-@cache
-def knowledge() -> Knowledge:
-    """Return the bundled knowledge."""
-    return load_knowledge(FOLDER)
 
 
 @cache

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from bundled import knowledge
 from decided import (
     BACK_PAIN,
     CARE_UNDER_WAY,
@@ -15,7 +16,6 @@ from decided import (
     SHORT_PAIN,
     decided,
     found,
-    knowledge,
     order_of,
 )
 from fhir.resources.R4B.servicerequest import ServiceRequest
