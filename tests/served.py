@@ -12,15 +12,21 @@ from urllib.parse import urlsplit
 
 START = """
 import os
+import sys
+from datetime import datetime
+
+from cds_service.app import utc_now
 from cds_service.knowledge_loading.folders import find_folders
 from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.serving import ServingOptions, serve
 from cds_service.settings import Settings
 
+moment = sys.argv[1]
 serve(
     Settings.from_environ(os.environ),
     knowledge=load_knowledge(find_folders()[0].folder),
     options=ServingOptions(bind="127.0.0.1:0", workers=2, threads=4),
+    clock=(lambda: datetime.fromisoformat(moment)) if moment else utc_now,
 )
 """
 SECONDS_TO_START = 30
@@ -95,11 +101,14 @@ class Served:
 
 
 @contextmanager
-def served(settings: Mapping[str, str]) -> Iterator[Served]:
-    """Start the server with these settings; stop it at the end, whatever happened."""
+def served(settings: Mapping[str, str], *, day: str = "") -> Iterator[Served]:
+    """Start the server with these settings; stop it at the end, whatever happened.
+
+    Its clock stands at noon of `day` (ISO date, UTC), or goes where there is none.
+    """
     environ = {n: v for n, v in os.environ.items() if not n.startswith("CDS_")}
     process = subprocess.Popen(
-        [sys.executable, "-c", START],
+        [sys.executable, "-c", START, f"{day}T12:00:00+00:00" if day else ""],
         env={**environ, **settings},
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

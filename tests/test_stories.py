@@ -5,20 +5,17 @@ The expectations were worked out by hand from the decision table; nothing here k
 
 import json
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
+from bundled import knowledge
 from fixture_stories import Expected, JsonObject, Story, as_of, drafts_of, stories
+from served import served
 
 from cds_service.fixture_server.server import FixtureServer
-from cds_service.knowledge_loading.folders import find_folders
-from cds_service.knowledge_loading.loader import load_knowledge
 
 _EHR_PLACEHOLDER = "https://ehr.example/fhir"
 _DECISIONS = "org.lumbar-mri-cds.decisions"
@@ -32,26 +29,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _service(fhir_server: str, site_file: Path | None) -> Iterator[str]:
-    url = f"127.0.0.1:{_free_port()}"
-    script = Path(__file__).parent / "story_service.py"
-    process = subprocess.Popen(
-        [sys.executable, str(script), url, as_of(), fhir_server, str(site_file or "")],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            try:
-                if requests.get(f"http://{url}/health/ready", timeout=2).ok:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.05)
-        yield f"http://{url}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+def _service(ehr_port: int, site_file: Path | None) -> Iterator[str]:
+    settings = {
+        "CDS_CLIENT_AUTH": "off",
+        "CDS_FHIR_SERVERS": f"http://127.0.0.1:{ehr_port}/fhir",
+        "CDS_SITE_FILE": str(site_file or ""),
+    }
+    with served(settings, day=as_of()) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -61,22 +46,21 @@ def ehr_port() -> int:
 
 @pytest.fixture(scope="session")
 def plain_service(ehr_port: int) -> Iterator[str]:
-    with _service(f"http://127.0.0.1:{ehr_port}/fhir", None) as url:
+    with _service(ehr_port, None) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def site_service(ehr_port: int) -> Iterator[str]:
     site_file = next(s.site_file for s in stories() if s.site_file)
-    with _service(f"http://127.0.0.1:{ehr_port}/fhir", site_file) as url:
+    with _service(ehr_port, site_file) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def numbers() -> Mapping[str, str]:
     """F-number by fact id."""
-    knowledge = load_knowledge(find_folders()[0].folder)
-    return {fact.id: fact.number for fact in knowledge.facts}
+    return {fact.id: fact.number for fact in knowledge().facts}
 
 
 def _body(story: Story, ehr_port: int) -> str:
