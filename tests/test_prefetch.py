@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fixture_stories import PREFETCH_KEYS
 
 from cds_service.chart.sources import Source, SourceState
 from cds_service.fixture_server.behaviour import Behaviour, Fault
@@ -25,20 +26,8 @@ from cds_service.prefetch.reader import (
 from cds_service.protocol import FhirAuthorization, HookRequest
 
 TOKEN = "canary-token-5d1f"
-TYPES = {
-    "patient": "Patient",
-    "conditions": "Condition",
-    "observations": "Observation",
-    "imagingStudies": "ImagingStudy",
-    "diagnosticReports": "DiagnosticReport",
-    "procedures": "Procedure",
-    "serviceRequests": "ServiceRequest",
-    "medicationRequests": "MedicationRequest",
-    "allergies": "AllergyIntolerance",
-    "devices": "Device",
-}
 TEMPLATES = {
-    **{key: f"{name}?patient={{{{context.patientId}}}}" for key, name in TYPES.items()},
+    **{key: f"{name}?patient={{{{context.patientId}}}}" for key, name in PREFETCH_KEYS.items()},
     "patient": "Patient/{{context.patientId}}",
     "observations": "Observation?patient={{context.patientId}}&_sort=-date&_count=200",
 }
@@ -67,7 +56,7 @@ PUBLISHED = Published(
             prefetch=TEMPLATES,
         ),
     ),
-    prefetch_types=TYPES,
+    prefetch_types=PREFETCH_KEYS,
 )
 
 
@@ -92,7 +81,7 @@ def bundle(*resources: Mapping[str, object], next_url: str | None = None) -> dic
     }
 
 
-CHARTS = [resource(name, 1, patient) for name in TYPES.values() for patient in ("p1", "p2")]
+CHARTS = [resource(name, 1, patient) for name in PREFETCH_KEYS.values() for patient in ("p1", "p2")]
 CONDITIONS = [resource("Condition", number) for number in range(1, 8)]
 OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "login"}]}
 
@@ -160,7 +149,7 @@ def read_all(
 
 def all_but(key: str) -> dict[str, object]:
     """Return prefetch that leaves only one gap."""
-    return {name: None for name in TYPES if name != key}
+    return {name: None for name in PREFETCH_KEYS if name != key}
 
 
 def ids_in(source: Source) -> list[object]:
@@ -183,14 +172,14 @@ def test_every_missing_source_is_read_with_the_published_query(reader: FhirReade
 
         asked = sorted((r.resource_type, r.query) for r in server.requests)
 
-    assert list(TYPES) == list(sources)
+    assert list(PREFETCH_KEYS) == list(sources)
     assert {SourceState.READ} == {source.state for source in sources.values()}
     assert resource("Patient", 1) == sources["patient"].content
     assert ["Condition-p1-1"] == ids_in(sources["conditions"])
     assert asked == sorted(
         [
             (name, (("patient", "p1"),))
-            for name in TYPES.values()
+            for name in PREFETCH_KEYS.values()
             if name not in ("Patient", "Observation")
         ]
         + [
@@ -213,10 +202,10 @@ def test_every_request_carries_the_token_and_asks_for_fhir_json(reader: FhirRead
 
 
 def test_all_missing_sources_are_asked_for_at_the_same_time(reader: FhirReader) -> None:
-    with FixtureServer(CHARTS, gather=len(TYPES)) as server:
+    with FixtureServer(CHARTS, gather=len(PREFETCH_KEYS)) as server:
         read_all(server, reader)
 
-        assert len(TYPES) == server.most_at_once
+        assert len(PREFETCH_KEYS) == server.most_at_once
 
 
 @pytest.mark.parametrize(
@@ -725,7 +714,9 @@ def test_the_token_is_in_no_log_and_in_no_text_of_an_object(
     """R-FHIR-03."""
     caplog.set_level(logging.DEBUG)
     faults = [Fault.RESET, Fault.HTML, Fault.CUT_OFF, Fault.TRUNCATED, Fault.SAME_NEXT]
-    bad = dict(zip(TYPES.values(), (Behaviour(fault=fault) for fault in faults), strict=False))
+    bad = dict(
+        zip(PREFETCH_KEYS.values(), (Behaviour(fault=fault) for fault in faults), strict=False)
+    )
     with FixtureServer(CHARTS, behaviours=bad) as server:
         request = request_to(server.base_url)
         sources = sources_of(request, reader, server.base_url)
@@ -783,7 +774,7 @@ def test_a_whole_synthea_chart_is_read_page_by_page(shared: Path, reader: FhirRe
     (patient, *_) = store.search("Patient", [], ignore_unknown=False)
     expected = {
         key: len(store.search(name, [("patient", str(patient["id"]))], ignore_unknown=False))
-        for key, name in TYPES.items()
+        for key, name in PREFETCH_KEYS.items()
         if key != "patient"
     }
     with FixtureServer(folder, strict=True) as server:

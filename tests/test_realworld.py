@@ -7,21 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from calls import decisions_in, post
 from conftest import SHARED
+from fixture_stories import PREFETCH_KEYS
+from http_service import decisions_of, post
 
 _DAY = "2026-03-16"
-_SEARCHES = {
-    "conditions": "Condition",
-    "observations": "Observation",
-    "imagingStudies": "ImagingStudy",
-    "diagnosticReports": "DiagnosticReport",
-    "procedures": "Procedure",
-    "serviceRequests": "ServiceRequest",
-    "medicationRequests": "MedicationRequest",
-    "allergies": "AllergyIntolerance",
-    "devices": "Device",
-}
 
 
 def _files(folder: str) -> list[Path]:
@@ -88,11 +78,11 @@ def _prefetch(entries: list[dict[str, Any]]) -> dict[str, object]:
         by_type.setdefault(entry["resource"]["resourceType"], []).append(entry)
     patients = by_type.get("Patient", [])
     return {
-        "patient": patients[0]["resource"] if patients else None,
         **{
             key: {"resourceType": "Bundle", "type": "searchset", "entry": by_type.get(kind, [])}
-            for key, kind in _SEARCHES.items()
+            for key, kind in PREFETCH_KEYS.items()
         },
+        "patient": patients[0]["resource"] if patients else None,
     }
 
 
@@ -118,7 +108,7 @@ def test_a_synthea_chart_is_read_without_an_alarm_that_it_does_not_justify(
         answer = post(request, day=day)
 
         assert answer.status_code == 200, answer.text[:300]
-        decision = decisions_in(answer)[0]
+        decision = decisions_of(answer)[0]
         assert decision.get("indicator", "info") == "info", (day, decision)
         assert "unreadable" not in decision
 
@@ -139,4 +129,4 @@ def test_a_us_core_example_is_read_without_a_fault_or_an_alarm(file: Path) -> No
     answer = post(request, day=_DAY)
 
     assert answer.status_code == 200, answer.text[:300]
-    assert all(d.get("indicator", "info") == "info" for d in decisions_in(answer))
+    assert all(d.get("indicator", "info") == "info" for d in decisions_of(answer))
