@@ -14,7 +14,6 @@ from cds_service.knowledge import Case, Knowledge
 from cds_service.orders import DraftOrder, ImagingProtocol, Priority
 from cds_service.records import Chart
 from cds_service.review_notes import CaseValue
-from cds_service.terminology import Terminology
 
 HOOK_INSTANCE = "00000000-0000-4000-8000-000000000000"
 USUAL_ORDER: Mapping[str, str] = {
@@ -59,6 +58,8 @@ def judge(case: Case, knowledge: Knowledge) -> JudgedCase:
 
 
 def _with_options(knowledge: Knowledge, options: Mapping[str, str]) -> Knowledge:
+    if not options:
+        return knowledge
     changed = {key: replace(knowledge.options[key], value=value) for key, value in options.items()}
     return replace(knowledge, options={**knowledge.options, **changed})
 
@@ -89,7 +90,7 @@ def _picture(case: Case, knowledge: Knowledge, order: DraftOrder) -> ClinicalPic
         chart=chart,
         order=order,
         today=case.today,
-        terminology=Terminology(knowledge.value_sets),
+        terminology=knowledge.terminology.for_call(),
         episode=Episode(),
         findings={},
     )
