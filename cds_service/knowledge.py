@@ -214,7 +214,7 @@ class CardLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardText:
-    """Wording of one card; placeholders in braces are filled by `cards.py`."""
+    """Wording of one card; placeholders in braces are filled by `cards/values.py`."""
 
     id: str
     summary: str

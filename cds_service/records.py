@@ -1,6 +1,6 @@
 """What is read from the chart: one frozen record a resource, with only the elements we use.
 
-`chart.py` builds these from raw FHIR JSON; fact kinds and the imaging history read them.
+`chart/` builds these from raw FHIR JSON; fact kinds and the imaging history read them.
 Every date is an interval or None. Nothing here knows a rule.
 """
 

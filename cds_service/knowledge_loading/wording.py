@@ -13,7 +13,7 @@ from cds_service.records import Coding
 SUMMARY_LIMIT = 139
 """CDS Hooks: a summary has fewer than 140 characters."""
 
-# What `cards.py` fills, with the longest text that it puts there.
+# What `cards/values.py` fills, with the longest text that it puts there.
 PLACEHOLDER_LENGTHS: Mapping[str, int] = {
     "which": 40,
     "date": 10,

@@ -1,6 +1,6 @@
 """Clauses of clinical text, and the words in them that negate, suspect, affirm or date.
 
-Source: decision table §2.5. Nothing here knows a concept: `reading.py` joins these words
+Source: decision table §2.5. Nothing here knows a concept: `places.py` joins these words
 with the place at which a value set's pattern matches. All patterns are bounded, so reading is
 linear in the length of the text.
 """
