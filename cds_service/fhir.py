@@ -292,9 +292,10 @@ _DAYS_IN = {
     **dict.fromkeys(("d", "day", "days"), 1),
     **dict.fromkeys(("wk", "week", "weeks"), 7),
     **dict.fromkeys(("mo", "month", "months"), 30),
-    **dict.fromkeys(("a", "year", "years", "yr"), 365),
+    **dict.fromkeys(("a", "year", "years", "yr", "yrs"), 365),
 }
-_YEARS = frozenset({"a", "year", "years", "yr", "yrs"})
+_OLDEST = 150
+"""Years; a greater age is a mistake."""
 
 
 def unit_of(quantity: Resource) -> str:
@@ -316,9 +317,9 @@ def years_of(value: object) -> int | None:
     """Return an Age in completed years; other units and no unit are not read (quirk 53)."""
     quantity = object_of(value)
     number = number_of(quantity.get("value"))
-    if number is None or not {unit_of(quantity).lower()} <= _YEARS:
+    if number is None or _DAYS_IN.get(unit_of(quantity).lower()) != _DAYS_IN["a"]:
         return None
-    return int(number) if 0 <= number <= 150 else None  # noqa: PLR2004
+    return int(number) if 0 <= number <= _OLDEST else None
 
 
 def _scale(dimension: str, factor: float, *units: str) -> dict[str, tuple[str, float, float]]:
