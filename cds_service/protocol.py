@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from cds_service import strict_json
 from cds_service.errors import MalformedRequest
+from cds_service.fhir import resource_ref
 from cds_service.json_schemas import Schema, is_array, is_object
 
 DECISIONS_EXTENSION = "org.lumbar-mri-cds.decisions"
@@ -61,9 +62,7 @@ class DraftEntry:
     @property
     def ref(self) -> str:
         """`Type/id`, or `Type/?` when it has no id."""
-        resource_id = self.resource.get("id")
-        usable = resource_id if isinstance(resource_id, str) and resource_id else "?"
-        return f"{self.resource['resourceType']}/{usable}"
+        return resource_ref(self.resource)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
