@@ -35,10 +35,13 @@ class Concept:
         """A coding is known, so the text of this concept is not read (§2.5)."""
         return bool(self.sets)
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """What it says in words: its text, then the displays of its codings."""
-        return tuple(w for w in (self.text, *(c.display for c in self.codings)) if w)
+    words: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """What it says in words: its text, then the displays of its codings."""
+
+    def __post_init__(self) -> None:
+        """Collect once what many facts ask for."""
+        words = (self.text, *(coding.display for coding in self.codings))
+        object.__setattr__(self, "words", tuple(filter(None, words)))
 
     @property
     def label(self) -> str:
