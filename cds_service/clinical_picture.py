@@ -35,7 +35,7 @@ class ClinicalPicture:
             context=seen,
             today=context.today,
             episode=context.episode,
-            unreadable=context.chart.unreadable,
+            unreadable=_unreadable(context),
         )
 
     @classmethod
@@ -78,17 +78,27 @@ class ClinicalPicture:
         return assumed
 
 
+def _unreadable(context: ReadingContext) -> Mapping[str, str]:
+    """Sources that were not read; a reason that leads nowhere is one of them."""
+    if not context.order.has_lost_reason:
+        return context.chart.unreadable
+    return {**context.chart.unreadable, "reasonReference": "not found"}
+
+
 def _finding(fact: FactDefinition, context: ReadingContext) -> Finding:
     """Combine an answer given in the order with what every reading says.
 
-    The newest word counts: an accepted suggestion is the clinician speaking today, so its
-    "no" is heard against older entries; but it never unsays what is strong and true.
+    The newest word counts: an accepted suggestion is the clinician speaking today, heard
+    against older entries. Where it denies what is strong and true, the fact becomes unknown:
+    nothing is asserted, and no alarm can rest on it.
     """
     read = any_of(reading.read(context) for reading in fact.readings)
     answer = _answer(fact, context)
-    if answer.value is None or read.is_strong:
+    if answer.value is None:
         return read
-    return answer if answer.value is not read.value else any_of((read, answer))
+    if answer.value is read.value:
+        return any_of((read, answer))
+    return Finding(value=None, evidence=read.evidence) if read.is_strong else answer
 
 
 def _answer(fact: FactDefinition, context: ReadingContext) -> Finding:

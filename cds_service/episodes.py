@@ -48,6 +48,9 @@ class Episode:
         """Has the episode lasted less than `days` days?"""
         answer = _shorter(self.least, self.most, days)
         strength = Strength.STRONG
+        if answer and self.possible_least is not None and self.possible_least >= days:
+            # The record says a short time, somebody says a long one: nobody may be told "short".
+            return Finding(value=None, evidence=self.evidence)
         if answer is None:
             answer = _shorter(self.possible_least, self.possible_most, days)
             strength = Strength.POSSIBLE
@@ -184,7 +187,7 @@ def _by_dates(chain: Sequence[_Link], today: date) -> Episode:
     most: list[int | None] = []
     evidence: list[Evidence] = []
     onsets: list[DateInterval] = []
-    for link in chain:
+    for link in sorted(chain, key=_begins):
         begins = link.onset or link.seen
         if begins is None:
             most.append(None)
@@ -206,6 +209,12 @@ def _by_dates(chain: Sequence[_Link], today: date) -> Episode:
         most=max(bounded) if len(bounded) == len(chain) else None,
         evidence=tuple(evidence),
     )
+
+
+def _begins(link: _Link) -> tuple[date, str]:
+    """Longest ago first: the entry that sets the duration leads the evidence."""
+    begins = link.onset or link.seen
+    return (begins.latest if begins else date.max), link.ref
 
 
 def _in_days(shortest: int, longest: int | None) -> str:

@@ -9,7 +9,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from cds_service.cards.card import cards_for, decision_object
-from cds_service.chart.reading import Source, read_chart
+from cds_service.chart.reading import Source, SourceState, read_chart
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.episodes import current_episode
@@ -67,9 +67,13 @@ def evaluate(
     terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
     chart = read_chart(
-        sources,
+        (*sources, _drafted(request)),
         patient_id=request.patient_id,
-        draft_refs=frozenset(draft.ref for draft in request.draft_orders),
+        draft_refs=frozenset(
+            draft.ref
+            for draft in request.draft_orders
+            if draft.resource.get("resourceType") != "Condition"
+        ),
         draft_identifiers=frozenset[str]().union(
             *(identifier_tokens(draft.get("identifier")) for draft in drafts)
         ),
@@ -102,6 +106,19 @@ def evaluate(
             )
         ),
         decisions=tuple(decision_object(knowledge, decision) for decision in judged),
+    )
+
+
+def _drafted(request: HookRequest) -> Source:
+    """Diagnoses that are drafted together with the order: its reason may refer to them."""
+    entries = [
+        {"fullUrl": draft.full_url, "resource": draft.resource}
+        for draft in request.draft_orders
+        if draft.resource.get("resourceType") == "Condition"
+    ]
+    bundle = {"resourceType": "Bundle", "entry": entries}
+    return Source(
+        key="draftOrders", resource_type="Condition", state=SourceState.READ, content=bundle
     )
 
 

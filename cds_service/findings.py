@@ -78,7 +78,7 @@ def any_of(findings: Iterable[Finding]) -> Finding:
     Not Kleene's "or": one explicit negation answers the question when nothing says yes,
     because each member reads the same fact from a different place.
     """
-    kept = tuple(findings)
+    kept = sorted(findings, key=_newest_first)
     for value in (True, False):
         said = [f for f in kept if f.value is value]
         if said:
@@ -107,6 +107,12 @@ def all_of(findings: Iterable[Finding]) -> Finding:
             when=kept[0].when,
         )
     return UNKNOWN
+
+
+def _newest_first(finding: Finding) -> tuple[int, tuple[str, ...]]:
+    """Order findings by date, then words: never by the place of an entry in a Bundle."""
+    day = 0 if finding.when is None else -finding.when.latest.toordinal()
+    return day, tuple(evidence.text for evidence in finding.evidence)
 
 
 def _merged(findings: Iterable[Finding]) -> tuple[Evidence, ...]:

@@ -5,13 +5,13 @@ only where no coding is recognised, and makes the order `possible`.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from cds_service.fhir import objects, reference_of, resource_ref, text_of
+from cds_service.fhir import codeables, objects, reference_of, resource_ref, text_of
 from cds_service.findings import Strength
 from cds_service.orders import DraftOrder, ImagingProtocol, OrderDefinition, Priority, Reason
-from cds_service.records import Chart, Concept
+from cds_service.records import Chart, Concept, Reading
 from cds_service.terminology import Terminology
 from cds_service.text.reading import TextState
 
@@ -82,26 +82,55 @@ def read_orders(
 def with_referenced_reasons(
     order: DraftOrder, chart: Chart, terminology: Terminology
 ) -> DraftOrder:
-    """Resolve `reasonReference` against the chart and the order's contained resources."""
+    """Resolve reasons that are references: in the chart, or contained in the order.
+
+    A reference that leads nowhere and has no display leaves the reason unknown.
+    """
     reasons = list(order.reasons)
-    words = list(order.words)
+    lost = False
     contained = {f"#{item.get('id')}": item for item in objects(order.resource.get("contained"))}
-    for reference in objects(order.resource.get("reasonReference")):
-        target = reference_of(reference)
-        condition = chart.condition(target)
-        if condition is not None:
+    for reference in _reason_references(order.resource):
+        sent = reference_of(reference)
+        target = chart.addresses.get(sent, sent)
+        display = text_of(reference.get("display"))
+        if (condition := chart.condition(target)) is not None:
             reasons.append(Reason(concept=condition.concept, condition=condition))
-            words.extend(terminology.words_of(condition.concept))
         elif target in contained:
-            concept = terminology.concept(contained[target].get("code"))
+            reasons.append(Reason(concept=terminology.concept(contained[target].get("code"))))
+        elif (concept := _observed(chart, target)) is not None:
             reasons.append(Reason(concept=concept))
-            words.extend(terminology.words_of(concept))
+        elif display:
+            reasons.append(Reason(concept=Concept(text=display)))
         else:
-            display = text_of(reference.get("display"))
-            if display:
-                reasons.append(Reason(concept=Concept(text=display)))
-                words.append(display)
-    return replace(order, reasons=tuple(reasons), words=tuple(dict.fromkeys(words)))
+            lost = True
+    resolved = reasons[len(order.reasons) :]
+    words = (word for reason in resolved for word in terminology.words_of(reason.concept))
+    return replace(
+        order,
+        reasons=tuple(reasons),
+        words=tuple(dict.fromkeys((*order.words, *words))),
+        has_lost_reason=lost,
+    )
+
+
+def _reason_references(resource: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield the References of R4 `reasonReference` and of R5 `reason` (CodeableReference)."""
+    yield from objects(resource.get("reasonReference"))
+    for reason in objects(resource.get("reason")):
+        reference = reason.get("reference")
+        if isinstance(reference, Mapping):
+            yield reference
+        elif isinstance(reference, str):
+            yield reason
+
+
+def _observed(chart: Chart, target: str) -> Concept | None:
+    """Return what a referenced Observation is about; a normal one is no reason to name."""
+    for observation in chart.observations:
+        if observation.ref == target:
+            is_normal = observation.reading is Reading.NORMAL
+            return Concept() if is_normal else observation.concept
+    return None
 
 
 def _read_order(
@@ -117,7 +146,9 @@ def _read_order(
     if contrast is None:
         return None
     reasons = tuple(
-        Reason(concept=terminology.concept(raw)) for raw in objects(resource.get("reasonCode"))
+        Reason(concept=terminology.concept(raw))
+        for element in ("reasonCode", "reason")
+        for raw in codeables(resource.get(element))
     )
     return DraftOrder(
         ref=resource_ref(resource),

@@ -80,6 +80,8 @@ class DraftOrder:
     """The clinician's own words: always read, whatever codings stand beside them (§2.5)."""
     indications: frozenset[str] = frozenset()
     """Codes of our own indication system: answers from an accepted suggestion, dated today."""
+    has_lost_reason: bool = False
+    """A reason is given by a reference that leads nowhere: the reason is not known."""
     requester_texts: tuple[str, ...] = ()
     """Specialty words of the requester, where the EHR sends them."""
     position: int = 0

@@ -350,6 +350,8 @@ class Chart:
     appointments: tuple[Appointment, ...] = ()
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Resource type → reason (`503`, `not sent`, `incomplete`, `withheld`, `timeout` …)."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """fullUrl of the `urn:` kind → `Type/id`, for references of the draft orders (quirk 35)."""
     foreign: int = 0
     """Resources of another patient that were dropped: counted, never described."""
 

@@ -129,7 +129,7 @@ class Terminology:
             self._read(text, set_id).state is not TextState.NONE
             for set_id in sorted(self._candidates(text))
             if (patterns := self._value_sets.patterns(set_id)) is not None
-            and ReadingOption.NAMES_ONLY not in patterns.options
+            and patterns.options.isdisjoint({ReadingOption.NAMES_ONLY, ReadingOption.BRAKE_ONLY})
         )
 
     def _member(self, concept: Concept, set_id: str) -> Coding | None:

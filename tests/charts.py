@@ -67,8 +67,12 @@ def source(content: object, resource_type: str = "Condition", **elements: object
 
 
 def chart_of(*resources: object) -> Chart:
-    """Return the chart of one searchset that holds everything."""
-    return chart_from(source(bundle(*resources)))
+    """Return the chart of the resources, each type in a search of its own."""
+    by_type: dict[str, list[object]] = {"Condition": []}
+    for one in resources:
+        kind = one.get("resourceType") if isinstance(one, dict) else None
+        by_type.setdefault(kind if isinstance(kind, str) else "Condition", []).append(one)
+    return chart_from(*(source(bundle(*found), kind) for kind, found in by_type.items()))
 
 
 def chart_from(

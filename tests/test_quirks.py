@@ -454,7 +454,8 @@ def test_quirk_33_an_included_patient_of_another_id_changes_nothing() -> None:
     other = {"resourceType": "Patient", "id": "other"}
     own = {"resourceType": "Patient", "id": "pat-1"}
 
-    chart = chart_from(source(bundle(own, other), "Patient"), source(bundle(other)))
+    condition = resource("Condition", "c1")
+    chart = chart_from(source(bundle(own, other), "Patient"), source(bundle(other, condition)))
 
     assert chart.patient is not None
     assert ({}, 1) == (chart.unreadable, chart.foreign)

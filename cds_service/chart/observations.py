@@ -5,7 +5,8 @@ Source: decision table §2.2 and F20, F21, F36, F39, F80, F82; `ehr-integration.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from cds_service.chart.resources import Desk, Entry
 from cds_service.fhir import (
@@ -120,6 +121,19 @@ def read_observation(entry: Entry, desk: Desk) -> Observation | None:
         categories=frozenset(codes_of(raw.get("category"))),
         body_sites=desk.concepts(raw.get("bodySite")),
     )
+
+
+def parts_of(observation: Observation) -> Iterator[Observation]:
+    """Yield each component as an Observation of its own: a panel may hold the one sign (52)."""
+    for part in observation.parts:
+        yield replace(
+            observation,
+            concept=part.concept,
+            value=part.value,
+            parts=(),
+            reading=_reading(part.concept, part.value, ()),
+            has_value=_says_something(part.value),
+        )
 
 
 def _is_absent(raw: Resource) -> bool:

@@ -7,6 +7,7 @@ unreadable element or entry never costs the rest. Source: decision table §2.2 a
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date
+from itertools import chain
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -27,7 +28,7 @@ from cds_service.chart.imaging import (
     read_service_request,
 )
 from cds_service.chart.medications import MEDICATION_TYPES, read_medication
-from cds_service.chart.observations import read_observation
+from cds_service.chart.observations import parts_of, read_observation
 from cds_service.chart.resources import ORDER_TYPES, Desk, Drafts, Entry, select
 from cds_service.chart.sources import OTHER_PATIENT, Source, SourceState, read_sources
 from cds_service.records import Chart
@@ -68,13 +69,14 @@ def read_chart(
         found = (read(entry, desk) for entry in resources.of(*kinds))
         return tuple(record for record in found if record is not None)
 
+    observations = records(read_observation, "Observation")
     unreadable = sent.unreadable
     if resources.other_patient_sent:
         unreadable = {**unreadable, "Patient": OTHER_PATIENT}
     return Chart(
         patient=patient,
         conditions=records(read_condition, "Condition"),
-        observations=records(read_observation, "Observation"),
+        observations=(*observations, *chain.from_iterable(map(parts_of, observations))),
         procedures=records(read_procedure, "Procedure"),
         service_requests=records(read_service_request, *sorted(ORDER_TYPES)),
         medications=records(read_medication, *MEDICATION_TYPES),
@@ -86,5 +88,6 @@ def read_chart(
         encounters=records(read_encounter, "Encounter"),
         appointments=records(read_appointment, "Appointment"),
         unreadable=unreadable,
+        addresses=resources.addresses.by_url,
         foreign=resources.foreign,
     )

@@ -129,10 +129,11 @@ def select(rows: Iterable[Row], patient_id: str, drafts: Drafts) -> Resources:
     foreign = 0
     for entry in entries:
         if entry.kind == "Patient":
-            if entry.ref == this_patient or (
-                entry.ref == "Patient/?" and entry.wanted == "Patient"
-            ):
-                patient = entry.resource
+            is_asked_for = entry.wanted == "Patient"
+            if entry.ref == this_patient or (entry.ref == "Patient/?" and is_asked_for):
+                # One that came along with a search is no better than the one asked for.
+                if is_asked_for or patient is None:
+                    patient = entry.resource
             else:
                 foreign += 1
                 other_patient_sent = other_patient_sent or entry.wanted == "Patient"
@@ -160,7 +161,8 @@ def _newest(rows: Iterable[tuple[str, Row]]) -> Iterable[Entry]:
     for place, (ref, row) in enumerate(rows):
         key: object = place if ref.endswith("/?") else ref
         known = kept.get(key)
-        if known is None or _is_newer(row.resource, known.resource):
+        came_along = known is not None and known.wanted == "Patient" != row.wanted
+        if known is None or (not came_along and _is_newer(row.resource, known.resource)):
             kept[key] = Entry(ref, row.resource, ref.partition("/")[0], row.wanted)
     return kept.values()
 

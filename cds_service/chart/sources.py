@@ -22,6 +22,16 @@ _EPIC_NONE = "4101"
 _WITHHELD_CODES = frozenset({"59100", "4119", "security", "login", "forbidden", "suppressed"})
 _FAILED_STATUS = re.compile(r"^\s*([45]\d\d)\b")
 _DEEPEST_BUNDLE = 3
+_SAME_AS = {
+    "ServiceRequest": frozenset({"ServiceRequest", "ProcedureRequest", "DiagnosticOrder"}),
+    "MedicationRequest": frozenset(
+        {
+            *("MedicationRequest", "MedicationOrder", "MedicationStatement", "MedicationUsage"),
+            *("MedicationDispense", "MedicationAdministration"),
+        }
+    ),
+    "Device": frozenset({"Device", "DeviceUseStatement", "DeviceUsage"}),
+}
 
 
 class SourceState(StrEnum):
@@ -127,9 +137,10 @@ class _Contents:
                 self.read_bundle(page, 1)
             case "OperationOutcome":
                 self.fail(_outcome(page) or UNREADABLE)
-            case str():
+            case str() as kind if kind in _kinds_of(self.wanted):
                 self.rows.append(Row(page, "", self.wanted))
             case _:
+                # Another resource in the place of a search says nothing about that search.
                 self.fail(UNREADABLE)
         return page
 
@@ -148,6 +159,19 @@ class _Contents:
             self.fail(UNREADABLE)
         for entry in objects(entries):
             self.read_entry(entry, depth)
+        if entries and not any(self.is_answer(entry) for entry in objects(entries)):
+            # Entries, and none of them what was asked for: not the same as "nothing there".
+            self.fail(INCOMPLETE)
+
+    def is_answer(self, entry: Resource) -> bool:
+        """Tell whether an entry is of the kind asked for, a Bundle of its own, or a true none."""
+        resource = object_of(entry.get("resource"))
+        kind = resource.get("resourceType")
+        return (
+            kind in _kinds_of(self.wanted)
+            or kind == "Bundle"
+            or (kind == "OperationOutcome" and _says_none(resource))
+        )
 
     def read_entry(self, entry: Resource, depth: int) -> None:
         """Keep the resource of an entry; entries without one cost nothing (quirk 41)."""
@@ -174,6 +198,11 @@ class _Contents:
         self.read_bundle(bundle, depth + 1)
         if _has_next(bundle):
             self.fail(INCOMPLETE)
+
+
+def _kinds_of(wanted: str) -> frozenset[str]:
+    """Resource types that answer a search for `wanted`, other releases included (48–51)."""
+    return _SAME_AS.get(wanted, frozenset({wanted}))
 
 
 def _issue_codes(outcome: Resource) -> Iterator[tuple[str, ...]]:

@@ -31,9 +31,11 @@ from cds_service.fact_kinds.measurements import (
 )
 from cds_service.fact_kinds.motor import MotorExam, MotorWords, StraightLegRaise
 from cds_service.fact_kinds.order_reasons import (
+    CodeNamed,
     Indication,
     OrderReason,
     OtherIndication,
+    ReasonElsewhere,
     StatedPainScore,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
@@ -57,6 +59,7 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "any_fact": AnyFact,
     "candidate_statement": CandidateStatement,
     "cannot_be_pregnant": CannotBePregnant,
+    "code_named": CodeNamed,
     "condition": ConditionOnRecord,
     "conservative_care": ConservativeCare,
     "denied": Denied,
@@ -76,6 +79,7 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "procedure_done": ProcedureDone,
     "procedure_planned": ProcedurePlanned,
     "sphincter_signs": SphincterSigns,
+    "reason_elsewhere": ReasonElsewhere,
     "stated_pain_score": StatedPainScore,
     "straight_leg_raise": StraightLegRaise,
     "symptoms_after_surgery": SymptomsAfterSurgery,

@@ -14,6 +14,8 @@ from cds_service.findings import Evidence, Finding, Strength, any_of, false, tru
 from cds_service.records import Observation, Reading
 from cds_service.text.reading import TextState
 
+_KNOWN_TEMPERATURE_UNITS = frozenset({"Cel", "[degF]", "K"})
+_HOTTEST_CELSIUS = 50
 _MARKER = re.compile(r"^(\S+) (>=|>) (\d+(?:\.\d+)?) (\S+)$")
 
 
@@ -37,6 +39,11 @@ class Measured(FactKind):
     false_within: int | None = None
     """Window of the "no", where it differs."""
     any_value: bool = False
+    without_unit: bool = False
+    """Read only numbers that come without a unit, where their size leaves no doubt of it.
+
+    For brakes, never for facts: without a unit nothing is asserted (quirk 53).
+    """
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -55,11 +62,21 @@ class Measured(FactKind):
             for observation in context.chart.observations
             if self.value_set in observation.concept.sets
             and (not self.only_codes or has_code(observation.concept, self.only_codes))
-            and (number := _number_in(observation, self.unit)) is not None
+            and (number := self._number(observation)) is not None
             and within_days(observation.effective, context.today, self._widest) is True
         )
         findings = [self._judge(observation, number, context) for observation, number in values]
         return any_of(findings) if self.any_value else next(iter(findings), Finding(value=None))
+
+    def _number(self, observation: Observation) -> float | None:
+        if not self.without_unit:
+            return _number_in(observation, self.unit)
+        number = observation.value.number
+        if number is None or observation.value.unit in _KNOWN_TEMPERATURE_UNITS:
+            return None
+        if number > _HOTTEST_CELSIUS:
+            return convert(number, "[degF]", self.unit)
+        return number
 
     @property
     def _widest(self) -> int:

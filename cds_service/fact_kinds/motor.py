@@ -35,8 +35,9 @@ _UPPER_LIMB = re.compile(
 )
 _GRADE = re.compile(r"\b([0-5])(?:[+-]|\.\d)? ?/ ?5\b")
 _DEFICIT = re.compile(
-    r"\b(?:weak\w{0,4}|paresis|drop|\w{0,6}plegi)|\b(?:lift|raise|move|dorsiflex) (?:the |her |his )?"
-    r"(?:left |right |both )?(?:foot|feet|toes?|legs?)\b",
+    r"\b(?:weak\w{0,4}|paresis|drop|\w{0,6}plegi)"
+    r"|\b(?:lift|raise|move|dorsiflex) (?:the |her |his )?(?:left |right |both )?"
+    r"(?:foot|feet|toes?|legs?)\b",
     re.IGNORECASE,
 )
 _PROGRESS = re.compile(

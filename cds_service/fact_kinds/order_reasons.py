@@ -164,10 +164,7 @@ class Indication(FactKind):
         return Finding(value=None)
 
     def _current(self, condition: Condition, terminology: Terminology) -> Said | None:
-        if (
-            condition.verification is Verification.REFUTED
-            or condition.currency is not Currency.CURRENT
-        ):
+        if condition.verification is Verification.REFUTED or condition.currency is Currency.PAST:
             return None
         for set_id in self.index_sets:
             said = terminology.in_record(condition.concept, condition.notes, set_id)
@@ -229,6 +226,7 @@ def _record_strength(condition: Condition, said: Said) -> Strength:
     firm = (
         said.strength is Strength.STRONG
         and condition.verification is Verification.CONFIRMED
+        and condition.currency is Currency.CURRENT
         and condition.currency_strength is Strength.STRONG
     )
     return Strength.STRONG if firm else Strength.POSSIBLE
@@ -255,6 +253,51 @@ def _is_about_something_else(context: ReadingContext) -> bool:
         and not context.order.indications
         for reason in reasons
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeNamed(FactKind):
+    """A code that starts with one of `codes` is a reason of the order, or began lately.
+
+    For brakes: the codes are in no value set, so that words beside them are still read.
+    """
+
+    codes: tuple[str, ...]
+    within: int
+
+    @property
+    def resource_types(self) -> frozenset[str]:
+        """Condition, beside the order."""
+        return frozenset({"Condition"})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Look at the order's reasons, then at current conditions of the window."""
+        for reason in context.order.reasons:
+            if has_code(reason.concept, self.codes):
+                said = words_of(reason.concept)
+                return true(
+                    order_evidence(context.order, said, context.today), strength=Strength.POSSIBLE
+                )
+        return any_of(
+            true(condition_evidence(c), strength=Strength.POSSIBLE, when=c.began)
+            for c in context.chart.conditions
+            if c.verification is not Verification.REFUTED
+            and c.currency is not Currency.PAST
+            and has_code(c.concept, self.codes)
+            and within_days(c.began, context.today, self.within) is True
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonElsewhere(FactKind):
+    """Every reason of the order is coded, and none of them is recognised as ours."""
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Return true, for the words of the order; a recognised reason says nothing here."""
+        if not _is_about_something_else(context) or _has_recognised_reason(context):
+            return Finding(value=None)
+        words = ", ".join(words_of(r.concept) for r in context.order.reasons)
+        return true(order_evidence(context.order, words, context.today), strength=Strength.POSSIBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

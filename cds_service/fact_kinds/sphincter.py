@@ -15,11 +15,13 @@ from cds_service.fact_kinds.evidence import (
     order_evidence,
     treatment_evidence,
     value_words,
+    words_of,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fact_kinds.signs import AFFIRMED_STATES, SignQuestion, exam_label
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.orders import Reason
 from cds_service.records import (
     Condition,
     Currency,
@@ -86,6 +88,7 @@ class SphincterSigns(FactKind):
                     self._observation(o, context, has_pain=has_pain)
                     for o in context.chart.observations
                 ),
+                *(self._reason(r, context, has_pain=has_pain) for r in context.order.reasons),
                 *(self._words(text, context, has_pain=has_pain) for text in context.order.words),
             )
         )
@@ -126,22 +129,61 @@ class SphincterSigns(FactKind):
     def _observation(
         self, observation: Observation, context: ReadingContext, *, has_pain: bool
     ) -> Finding:
-        said = context.terminology.in_record(observation.concept, observation.notes, self.value_set)
-        value = observation.value.concept
-        is_value = value is not None and self.value_set in value.sets
-        if (said is None or said.state not in AFFIRMED_STATES) and not is_value:
-            return Finding(value=None)
-        if observation.reading is not Reading.ABNORMAL and not is_value:
+        words = f"{exam_label(observation)} {value_words(observation)}"
+        strength = self._observed(observation, words, context)
+        if strength is None:
             return Finding(value=None)
         is_new = within_days(observation.effective, context.today, self.within) is True
-        words = f"{exam_label(observation)} {value_words(observation)}"
         alone = _is_saddle(words) or has_code(observation.concept, self.self_sufficient_codes)
         cause = None if alone else self._other_cause(observation.effective, context)
         return self._answer(
             counts=is_new and (alone or (has_pain and cause is None)),
             evidence=(observation_evidence(observation), cause),
-            strength=said.strength if said is not None else Strength.STRONG,
+            strength=strength,
             when=observation.effective,
+        )
+
+    def _observed(
+        self, observation: Observation, words: str, context: ReadingContext
+    ) -> Strength | None:
+        """Tell how surely an examination shows a sign; None if it does not.
+
+        By code of question or answer; by an abnormal answer to a question about saddle
+        sensation or sphincter tone; by what name and value say together ("Post-void
+        residual 450 mL").
+        """
+        value = observation.value.concept
+        if value is not None and self.value_set in value.sets:
+            return Strength.STRONG
+        if observation.reading is Reading.ABNORMAL:
+            said = context.terminology.in_record(
+                observation.concept, observation.notes, self.value_set
+            )
+            if said is not None and said.state in AFFIRMED_STATES:
+                return said.strength
+            if _is_saddle(exam_label(observation)):
+                return Strength.POSSIBLE
+        if observation.reading is Reading.NORMAL or not observation.has_value:
+            return None
+        said = context.terminology.in_words(words, self.value_set)
+        is_named = said is not None and said.state in AFFIRMED_STATES
+        name_alone = context.terminology.in_words(exam_label(observation), self.value_set)
+        # A name that is a symptom ("Urinary retention") says nothing without its answer.
+        return Strength.POSSIBLE if is_named and name_alone is None else None
+
+    def _reason(self, reason: Reason, context: ReadingContext, *, has_pain: bool) -> Finding:
+        """A coded reason of the order is current today (§4); a referenced one is on record."""
+        if reason.condition is not None or self.value_set not in reason.concept.sets:
+            return Finding(value=None)
+        today = on_day(context.today)
+        evidence = order_evidence(context.order, words_of(reason.concept), context.today)
+        alone = has_code(reason.concept, self.self_sufficient_codes)
+        cause = None if alone else self._other_cause(today, context)
+        return self._answer(
+            counts=alone or (has_pain and cause is None),
+            evidence=(evidence, cause),
+            strength=Strength.STRONG,
+            when=today,
         )
 
     def _words(self, text: str, context: ReadingContext, *, has_pain: bool) -> Finding:

@@ -38,6 +38,8 @@ class ProcedureDone(FactKind):
     within_months: int | None = None
     no_level_codes: tuple[str, ...] = ()
     site_set: str = ""
+    other_level_words: tuple[str, ...] = ()
+    """Words of another region, lower case: such a procedure is not ours."""
     except_sets: tuple[str, ...] = ()
 
     @property
@@ -69,6 +71,9 @@ class ProcedureDone(FactKind):
                 continue
             said = affirmed(context.terminology, procedure, self.value_sets)
             if said is None or affirmed(context.terminology, procedure, self.except_sets):
+                continue
+            label = procedure.concept.label.lower()
+            if any(word in label for word in self.other_level_words):
                 continue
             if not Window(days=self.within, months=self.within_months).holds(
                 procedure.performed, context.today

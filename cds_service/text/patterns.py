@@ -37,6 +37,8 @@ class ReadingOption(StrEnum):
     """What brings the patient: in "no trauma, LBP" the comma ends what "no" governs."""
     EVENT = "event"
     """Something that happened once: "s/p fall" says that it did, not that it is long over."""
+    BRAKE_ONLY = "brake-only"
+    """Words that only soften an alarm: naming one of them is no reason for an order."""
     LASTING = "lasting"
     """What stays: "pacemaker 2015", "h/o diabetes" are there today unless resolved."""
 
