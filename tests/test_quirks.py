@@ -50,7 +50,8 @@ def read_condition(**elements: object) -> Condition:
 def read_observation(**elements: object) -> Observation:
     """Return a final Observation as it is read."""
     raw = resource("Observation", "o1", **{"status": "final", "code": {"text": "CRP"}, **elements})
-    (found,) = chart_of(raw).observations
+    # Components follow as observations of their own.
+    found, *_ = chart_of(raw).observations
     return found
 
 

@@ -166,7 +166,7 @@ class _Contents:
     def is_answer(self, entry: Resource) -> bool:
         """Tell whether an entry is of the kind asked for, a Bundle of its own, or a true none."""
         resource = object_of(entry.get("resource"))
-        kind = resource.get("resourceType")
+        kind = text_of(resource.get("resourceType"))
         return (
             kind in _kinds_of(self.wanted)
             or kind == "Bundle"

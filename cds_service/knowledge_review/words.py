@@ -56,6 +56,7 @@ KINDS: Mapping[str, str] = {
     "any_fact": "one of these facts holds",
     "candidate_statement": "the order says that the patient is, or is not, a candidate",
     "cannot_be_pregnant": "says no: male, or above an age",
+    "code_named": "a code that is a reason of the order or began lately",
     "condition": "a diagnosis or problem on record",
     "conservative_care": "care on record in this episode",
     "denied": "says no where another fact is stated absent",
@@ -74,6 +75,7 @@ KINDS: Mapping[str, str] = {
     "pregnancy_observed": "a pregnancy status or test",
     "procedure_done": "a procedure that was done",
     "procedure_planned": "a procedure, or a referral for one, that is ordered or booked",
+    "reason_elsewhere": "every reason of the order is coded, and none is about the low back",
     "sphincter_signs": (
         "a new bladder, bowel or saddle symptom with back or leg pain, and no other cause"
     ),
@@ -128,6 +130,8 @@ _PARAMETERS: Mapping[str, str] = {
     "seventh_not": "not with seventh character {}",
     "except_routes": "not by these routes or forms: {}",
     "except_words": "not with these words: {}",
+    "other_level_words": "not with words of another level: {}",
+    "codes": "codes that begin with {}",
     "markers": "{}",
 }
 _FLAGS: Mapping[str, str] = {
@@ -135,6 +139,9 @@ _FLAGS: Mapping[str, str] = {
     "below": "younger than that",
     "ever_in_window": "also if it has ended",
     "history_counts": "history (“h/o”, “s/p”) counts",
+    "recorded_counts": "a recorded date in that time is enough",
+    "without_unit": "only where the unit is missing; never asserts anything",
+    "never_false": "a refutation says nothing here",
     "only_history": "only words of history count",
     "only_possible": "weak evidence at most",
 }
