@@ -13,7 +13,7 @@ from cds_service.chart.reading import Source, SourceState, read_chart
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.episodes import current_episode
-from cds_service.errors import EvidenceUnavailable
+from cds_service.errors import EvidenceUnavailable, TooLarge
 from cds_service.fact_kinds import ReadingContext
 from cds_service.fhir import identifier_tokens
 from cds_service.imaging_history.exams import imaging_history
@@ -24,6 +24,9 @@ from cds_service.protocol import HookRequest, drafts_in_question
 from cds_service.records import Chart
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 from cds_service.terminology import Terminology
+
+MOST_ORDERS = 50
+"""More orders of one topic in one basket are a mistake, and would not be judged in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,9 @@ def evaluate(
     orders = orders_in_scope(knowledge, request, site)
     if not orders:
         return Outcome()
+    if len(orders) > MOST_ORDERS:
+        message = f"More than {MOST_ORDERS} lumbar MRI orders in one call."
+        raise TooLarge(message)
     terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
     chart = read_chart(
@@ -101,7 +107,8 @@ def evaluate(
             for card in cards_for(
                 knowledge,
                 decision,
-                hook_instance=request.hook_instance,
+                # Two services may be called in one hook instance; their cards are not the same.
+                hook_instance=f"{request.service_id}|{request.hook_instance}",
                 other_drafts=[d for d in drafts if d is not decision.order.resource],
             )
         ),

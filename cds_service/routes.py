@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flask import Blueprint, Flask, Response, current_app, g, request
+from gunicorn.http.errors import InvalidChunkSize, ParseException
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from cds_service import __version__, pages, strict_json
@@ -260,8 +261,8 @@ def _json_body() -> bytes:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise _too_large(limit) from None
-    except (ClientDisconnected, OSError):
-        raise MalformedRequest("The body is shorter than announced, or came too slowly.") from None
+    except (ClientDisconnected, OSError, InvalidChunkSize, ParseException):
+        raise MalformedRequest("The body is not framed as announced, or came too slowly.") from None
     if request.content_length is None and len(body) >= limit:
         # Werkzeug cuts a body of unknown length off at the limit, without a word.
         raise _too_large(limit)

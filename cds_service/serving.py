@@ -6,6 +6,7 @@ again and replaces the workers one by one, without dropping a call.
 """
 
 import gc
+import importlib
 import logging
 import shutil
 import socket
@@ -68,11 +69,33 @@ def serve(
     Raises SettingsError when the site file cannot be used.
     """
     set_up_logging()
-    server = _Server(settings, knowledge, review, options or ServingOptions(), clock)
+    chosen = options or ServingOptions()
+    _require_free(chosen.bind)
+    # The models that write suggestions are slow to import: once, before the workers are forked.
+    importlib.import_module("fhir.resources.R4B.servicerequest")
+    server = _Server(settings, knowledge, review, chosen, clock)
     # What is loaded by now stays in pages that the workers share.
     gc.collect()
     gc.freeze()
     server.run()
+
+
+def _require_free(bind: str) -> None:
+    """Raise SettingsError if the address is none, or is taken: gunicorn would retry for seconds."""
+    if bind.startswith("unix:"):
+        return
+    host, colon, port = bind.rpartition(":")
+    if not colon or not port.isdigit():
+        message = f"--bind {bind}: not of the form host:port or unix:path"
+        raise SettingsError(message)
+    is_v6 = host.startswith("[")
+    with socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except (OSError, OverflowError) as error:
+            message = f"--bind {bind}: the address cannot be used ({error}); choose another --port"
+            raise SettingsError(message) from None
 
 
 class _Server(BaseApplication):
@@ -170,6 +193,8 @@ class _JsonLogger(Logger):
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True
+        # Its notices of every start and stop say less than our own line, in a form with gaps.
+        self.error_log.setLevel(logging.WARNING)
 
 
 def _give_slot(arbiter: Arbiter, worker: Worker) -> None:

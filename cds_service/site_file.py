@@ -14,6 +14,7 @@ from cds_service.json_schemas import Schema, is_array, is_object
 from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
 from cds_service.orders import ImagingProtocol
+from cds_service.value_sets import canonical_system
 
 _SCHEMA = Schema("site-file")
 _NOT_A_LUMBAR_MRI = "none"
@@ -113,7 +114,8 @@ def _site_codes(root: Node, key: str) -> SiteCodes:
     problems = Problems()
     for place, system, code, title, protocol in _entries(root.member(key)):
         wanted = None if protocol == _NOT_A_LUMBAR_MRI else ImagingProtocol(protocol)
-        if code and by_code.setdefault((system, code), wanted) != wanted:
+        # Orders are looked up by the canonical name of a system, however it is spelt here.
+        if code and by_code.setdefault((canonical_system(system), code), wanted) != wanted:
             problems.report(place, "this code stands twice with different protocols")
         if title and by_title.setdefault(title.strip().lower(), wanted) != wanted:
             problems.report(place, "this title stands twice with different protocols")

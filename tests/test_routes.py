@@ -177,7 +177,7 @@ def test_a_body_that_breaks_off_is_a_client_error() -> None:
     )
 
     assert 400 == response.status_code
-    assert "shorter than announced" in response.text
+    assert "not framed as announced" in response.text
 
 
 @pytest.mark.parametrize("hook", SERVICES)
