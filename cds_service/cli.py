@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
 import click
 
@@ -26,6 +26,9 @@ from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_loading.service import ApprovalState
 from cds_service.settings import DESCRIPTIONS, Settings
 from cds_service.site_file import load_site_file
+
+if TYPE_CHECKING:
+    from cds_service.prefetch.reader import FhirReader
 
 _BAD_INPUT = 2
 _TOPIC = "lumbar-mri"
@@ -139,8 +142,11 @@ def evaluate_command(
 
     Only what stands in the request's prefetch is read: no network is used.
     """
+    from cds_service.prefetch.reader import FhirReader  # noqa: PLC0415
+
     settings = Settings.from_environ(os.environ)
     run = _Evaluation(
+        reader=FhirReader(),
         settings=settings,
         knowledge=_knowledge(settings),
         today=_as_date(as_of) or _today(settings),
@@ -165,10 +171,12 @@ class _Evaluation:
     knowledge: Knowledge
     today: date
     body: bytes
+    reader: "FhirReader"
+    """Never called: no server is allowed here."""
 
     def once(self) -> Outcome:
         """Parse and judge, as the HTTP service does, without the network."""
-        from cds_service.prefetch.reader import FhirReader, complete  # noqa: PLC0415
+        from cds_service.prefetch.reader import complete  # noqa: PLC0415
         from cds_service.protocol import parse_request  # noqa: PLC0415
         from cds_service.strict_json import loads  # noqa: PLC0415
 
@@ -184,7 +192,7 @@ class _Evaluation:
             request,
             self.knowledge,
             allowed_servers=(),
-            reader=FhirReader(),
+            reader=self.reader,
             budget_seconds=1.0,
             monotonic=time.monotonic,
         )

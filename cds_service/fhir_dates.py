@@ -56,6 +56,17 @@ class DateInterval:
             case Precision.UNKNOWN:
                 return "date unknown"
 
+    @property
+    def fhir(self) -> str:
+        """The date as FHIR writes it; an upper bound as its day; empty if it is not known."""
+        match self.precision:
+            case Precision.UNKNOWN:
+                return ""
+            case Precision.UPPER_BOUND:
+                return self.latest.isoformat()
+            case _:
+                return self.text
+
     def as_upper_bound(self) -> "DateInterval":
         """The same date read as "not later than this" (recordedDate, issued)."""
         return DateInterval(None, self.latest, Precision.UPPER_BOUND, self.element)

@@ -14,7 +14,6 @@ from cds_service.cards.prior import prior_imaging
 from cds_service.cards.suggestions import stable_uuid, suggestions_for
 from cds_service.cards.values import fill, summary_values
 from cds_service.decision import Decision, holds
-from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Evidence, Finding
 from cds_service.knowledge import CardText, Indicator, Knowledge
 
@@ -148,22 +147,11 @@ def _evidence_object(fact_id: str, finding: Finding, evidence: Evidence | None) 
     }
     if evidence is not None:
         members |= {
-            "date": _fhir_date(evidence.when),
+            "date": evidence.when.fhir if evidence.when else "",
             "resources": list(evidence.resources),
             "text": evidence.text,
         }
     return {name: value for name, value in members.items() if value}
-
-
-def _fhir_date(when: DateInterval | None) -> str:
-    """Write a date at the precision at which it is known; a bound by its day."""
-    match when:
-        case None | DateInterval(precision=Precision.UNKNOWN):
-            return ""
-        case DateInterval(precision=Precision.UPPER_BOUND, latest=latest):
-            return latest.isoformat()
-        case _:
-            return when.text
 
 
 def _https(name: str, url: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from cds_service.cards.order_writing import Wire
 from cds_service.decision import Decision
-from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Strength
 from cds_service.imaging_history.exams import PriorExam
 from cds_service.knowledge import Knowledge
@@ -21,7 +20,7 @@ def prior_imaging(decision: Decision) -> list[Wire]:
     """Return one object an exam that was done, newest first; an unknown date is left out."""
     return [
         {
-            **({"date": date} if (date := _fhir_date(exam.when)) else {}),
+            **({"date": date} if (date := exam.when.fhir) else {}),
             "precision": exam.when.precision.value,
             "contrast": exam.contrast.value,
             "sources": list(exam.sources),
@@ -54,14 +53,3 @@ def _told(phrases: Mapping[str, str], exam: PriorExam) -> str:
         phrases["possible"] if exam.strength is Strength.POSSIBLE else "",
     )
     return f"{exam.when.text} ({', '.join(filter(None, notes))})"
-
-
-def _fhir_date(when: DateInterval) -> str:
-    """Return the date as FHIR writes it; an upper bound as its day."""
-    match when.precision:
-        case Precision.UNKNOWN:
-            return ""
-        case Precision.UPPER_BOUND:
-            return when.latest.isoformat()
-        case _:
-            return when.text

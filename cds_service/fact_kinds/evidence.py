@@ -12,7 +12,6 @@ from cds_service.records import (
     Medication,
     Observation,
     Procedure,
-    Record,
     Verification,
 )
 from cds_service.records import ServiceRequest as ChartOrder
@@ -90,8 +89,3 @@ def order_evidence(order: DraftOrder, said: str, today: date) -> Evidence:
     return Evidence(
         text=f"Order: “{clean(said, _WORDS_LIMIT)}”", when=on_day(today), resources=(order.ref,)
     )
-
-
-def record_evidence(record: Record, text: str, when: DateInterval | None = None) -> Evidence:
-    """Return a sentence of ours about one record."""
-    return Evidence(text=text, when=when, resources=(record.ref,))
