@@ -4,7 +4,6 @@ Exit codes: 0 ok, 1 the answer is "no" (a check failed), 2 usage or bad input. E
 stderr in a line that says what to do.
 """
 
-import json
 import os
 import sys
 import time
@@ -26,6 +25,7 @@ from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_loading.service import ApprovalState
 from cds_service.settings import DESCRIPTIONS, Settings
 from cds_service.site_file import load_site_file
+from cds_service.strict_json import dumps_readable
 
 if TYPE_CHECKING:
     from cds_service.prefetch.reader import FhirReader
@@ -154,7 +154,7 @@ def evaluate_command(
     )
     outcome = run.once()
     if as_json:
-        click.echo(json.dumps(run.wire(outcome), ensure_ascii=False, indent=2))
+        click.echo(dumps_readable(run.wire(outcome)))
     else:
         _print_outcome(outcome, is_explained=explain)
     if timing:

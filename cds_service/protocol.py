@@ -109,7 +109,7 @@ def parse_request(body: bytes, *, service_hook: str, service_id: str = "") -> Ho
         user_id=_text(context.get("userId")),
         encounter_id=_bare_id(_text(context.get("encounterId"))),
         selections=tuple(map(_text, selections)) if is_array(selections) else None,
-        draft_orders=_draft_entries(_object(context["draftOrders"])),
+        draft_orders=_drafts(_object(context["draftOrders"]), body),
         prefetch=_object(envelope.get("prefetch")),
         fhir_server=_base_url(_text(envelope.get("fhirServer"))),
         fhir_authorization=_fhir_authorization(_object(envelope.get("fhirAuthorization"))),
@@ -193,6 +193,26 @@ def _has_primitive_twin(name: str, members: Mapping[str, object]) -> bool:
 
 def _is_empty(value: object) -> bool:
     return value is None or value in ("", [], {})
+
+
+def _drafts(bundle: Mapping[str, object], body: bytes) -> tuple[DraftEntry, ...]:
+    """Return the drafts; if one holds a decimal, with all numbers as they were written (R-ACT-04).
+
+    Orders seldom hold one, so the second reading of the body is seldom paid for.
+    """
+    drafts = _draft_entries(bundle)
+    if not any(_holds_decimal(draft.resource) for draft in drafts):
+        return drafts
+    exact = _object(_object(strict_json.loads_exactly(body)).get("context"))
+    return _draft_entries(_object(exact.get("draftOrders")))
+
+
+def _holds_decimal(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_decimal, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_decimal, value))
+    return isinstance(value, float)
 
 
 def _draft_entries(bundle: Mapping[str, object]) -> tuple[DraftEntry, ...]:

@@ -15,6 +15,7 @@ MAX_DEPTH = 200
 MAX_ENTRIES = 20_000
 """Members accepted in one array: a prefetch Bundle may hold that many resources."""
 
+_SAFE_DIGITS = 15
 _ORJSON_DUMP_DEPTH = 254
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPED_COLON = b"\\u003"
@@ -41,6 +42,29 @@ def loads(body: bytes) -> object:
         msg = "A member name stands twice in one JSON object; each may stand once."
         raise MalformedRequest(msg)
     return value
+
+
+def loads_exactly(body: bytes) -> object:
+    """Return the same value with every number kept as it was written.
+
+    FHIR decimals carry their precision: 1.50 is not 1.5, and an order that is sent back must
+    be the order that came. Only for a body that `loads` has accepted; the numbers can be
+    written by `dumps`, not calculated with.
+    """
+    return json.loads(body.removeprefix(_BYTE_ORDER_MARK), parse_float=_kept, parse_int=_kept_int)
+
+
+def _kept(written: str) -> orjson.Fragment:
+    return orjson.Fragment(written)
+
+
+def _kept_int(written: str) -> int | orjson.Fragment:
+    return int(written) if len(written) <= _SAFE_DIGITS else orjson.Fragment(written)
+
+
+def dumps_readable(value: object) -> str:
+    """Return JSON for people: indented, otherwise as `dumps`."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
 def dumps(value: object) -> bytes:

@@ -135,3 +135,20 @@ def test_an_answer_is_read_back_as_evidence_of_today(code: str, row: str) -> Non
 
     assert row == decision["row"]
     assert decision["provisional"] is True
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["1.50", "1.0", "1E+2", "0.1000000000000000055511151231257827", "12345678901234567890123"],
+)
+def test_an_update_keeps_every_number_of_the_draft_as_it_was_written(number: str) -> None:
+    """R-ACT-04: FHIR decimals carry their precision."""
+    story = next(s for s in stories() if s.name == "cauda-equina-suspected-in-order-text")
+    request: Any = copy.deepcopy(story.request)
+    draft = request["context"]["draftOrders"]["entry"][0]["resource"]
+    draft["quantityQuantity"] = {"value": "NUMBER", "unit": "x"}
+    body = json.dumps(request).replace('"NUMBER"', number).encode()
+
+    answer = post(body, day=as_of())
+
+    assert f'"quantityQuantity":{{"value":{number},"unit":"x"}}' in answer.text
