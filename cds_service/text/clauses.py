@@ -152,12 +152,14 @@ _SIGN = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
-# Nobody dates or measures what is not there, so a comma part that does so is a new statement.
+# Nobody dates, measures or finds what is not there: such a comma part is a new statement.
 _STATED = re.compile(
     rf"(?<!\w)(?:since\b|started\b|began\b|onset\b"
     rf"|(?:x|×|for|over)[ ]?(?:the[ ])?(?:past[ ]|last[ ])?{_NUMBER}(?:[ ]?-[ ]?\d{{1,3}})?\+?"
     rf"[ ]?{_TIME_UNIT}\b|\d{{1,3}}/(?:7|52|12)\b"
-    rf"|[0-4][+-]?[ ]?/[ ]?5\b|temp\w{{0,7}}\W{{1,3}}\d|\d{{3,4}}[ ]?ml\b)",
+    rf"|[0-4][+-]?[ ]?/[ ]?5\b|temp\w{{0,7}}\W{{1,3}}\d|\d{{3,4}}[ ]?ml\b"
+    # "denies weakness, saddle numbness present", at the end of its comma part.
+    rf"|(?<!not\ )(?<!none\ )(?<!being\ )(?:present|positive)\b(?=[ ]?(?:,|$)))",
     re.IGNORECASE | re.VERBOSE,
 )
 _JOINED = re.compile(r"\W{0,3}(?:or|nor|and/or)\b", re.IGNORECASE)
