@@ -19,13 +19,14 @@ import click
 from cds_service import __version__
 from cds_service.errors import CdsError, KnowledgeError, SettingsError
 from cds_service.evaluate import Outcome, evaluate
-from cds_service.knowledge import Knowledge
+from cds_service.knowledge import Knowledge, ServiceDescription
 from cds_service.knowledge_loading.folders import FoundFolder, find_folders
 from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_loading.service import ApprovalState
+from cds_service.protocol import hook_answer, parse_request
 from cds_service.settings import DESCRIPTIONS, Settings
-from cds_service.site_file import load_site_file
-from cds_service.strict_json import dumps_readable
+from cds_service.site_file import SiteFile, load_site_file
+from cds_service.strict_json import dumps, dumps_readable, loads
 
 if TYPE_CHECKING:
     from cds_service.prefetch.reader import FhirReader
@@ -145,12 +146,16 @@ def evaluate_command(
     from cds_service.prefetch.reader import FhirReader  # noqa: PLC0415
 
     settings = Settings.from_environ(os.environ)
+    knowledge = _knowledge(settings)
+    body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     run = _Evaluation(
         reader=FhirReader(),
         settings=settings,
-        knowledge=_knowledge(settings),
+        knowledge=knowledge,
+        service=_service_for(body, knowledge),
+        site=load_site_file(settings.site_file),
         today=_as_date(as_of) or _today(settings),
-        body=sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes(),
+        body=body,
     )
     outcome = run.once()
     if as_json:
@@ -169,6 +174,9 @@ class _Evaluation:
 
     settings: Settings
     knowledge: Knowledge
+    service: ServiceDescription
+    """The service that answers the request's hook."""
+    site: SiteFile
     today: date
     body: bytes
     reader: "FhirReader"
@@ -177,17 +185,10 @@ class _Evaluation:
     def once(self) -> Outcome:
         """Parse and judge, as the HTTP service does, without the network."""
         from cds_service.prefetch.reader import complete  # noqa: PLC0415
-        from cds_service.protocol import parse_request  # noqa: PLC0415
-        from cds_service.strict_json import loads  # noqa: PLC0415
 
-        content = loads(self.body)
-        hook = str(content.get("hook")) if isinstance(content, dict) else ""
-        service = next((s for s in self.knowledge.services if s.hook == hook), None)
-        if service is None:
-            hooks = ", ".join(s.hook for s in self.knowledge.services)
-            message = f"the request's hook is not one of {hooks}"
-            raise SettingsError(message)
-        request = parse_request(self.body, service_hook=hook, service_id=service.id)
+        request = parse_request(
+            self.body, service_hook=self.service.hook, service_id=self.service.id
+        )
         sources = complete(
             request,
             self.knowledge,
@@ -202,25 +203,33 @@ class _Evaluation:
             sources,
             today=self.today,
             zone=self.settings.time_zone,
-            site=load_site_file(self.settings.site_file),
+            site=self.site,
         )
 
     def wire(self, outcome: Outcome) -> dict[str, object]:
         """Return the body of the answer."""
-        from cds_service.protocol import hook_answer  # noqa: PLC0415
-
         return hook_answer(outcome.cards, outcome.decisions)
 
     def median_ms(self) -> float:
         """Return the median time of a call in milliseconds, parse to answer."""
-        from cds_service.strict_json import dumps  # noqa: PLC0415
-
         times = []
         for _ in range(200):
             started = time.perf_counter()
             dumps(self.wire(self.once()))
             times.append((time.perf_counter() - started) * 1000)
         return sorted(times)[len(times) // 2]
+
+
+def _service_for(body: bytes, knowledge: Knowledge) -> ServiceDescription:
+    """Return the service that answers the hook which the body names."""
+    content = loads(body)
+    hook = content.get("hook") if isinstance(content, dict) else None
+    for service in knowledge.services:
+        if service.hook == hook:
+            return service
+    hooks = ", ".join(service.hook for service in knowledge.services)
+    message = f"the request's hook is not one of {hooks}"
+    raise SettingsError(message)
 
 
 def _print_outcome(outcome: Outcome, *, is_explained: bool) -> None:
