@@ -51,11 +51,8 @@ def loads_exactly(body: bytes) -> object:
     be the order that came. Only for a body that `loads` has accepted; the numbers can be
     written by `dumps`, not calculated with.
     """
-    return json.loads(body.removeprefix(_BYTE_ORDER_MARK), parse_float=_kept, parse_int=_kept_int)
-
-
-def _kept(written: str) -> orjson.Fragment:
-    return orjson.Fragment(written)
+    text = body.removeprefix(_BYTE_ORDER_MARK)
+    return json.loads(text, parse_float=orjson.Fragment, parse_int=_kept_int)
 
 
 def _kept_int(written: str) -> int | orjson.Fragment:
