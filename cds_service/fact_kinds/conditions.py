@@ -140,14 +140,13 @@ class ConditionOnRecord(FactKind):
             return self.by is not MatchedBy.CODE and not (self.only_codes or self.seventh)
         if self.by is MatchedBy.TEXT:
             return False
-        if self.only_codes and not has_code(concept, self.only_codes):
-            return False
-        if self.except_codes and has_code(concept, self.except_codes):
-            return False
-        ends = seventh_characters(concept)
-        if self.seventh and ends.isdisjoint(self.seventh):
-            return False
-        return not (self.seventh_not and ends and ends <= set(self.seventh_not))
+        return is_code_kept(
+            concept,
+            only=self.only_codes,
+            but_not=self.except_codes,
+            seventh=self.seventh,
+            seventh_not=self.seventh_not,
+        )
 
     def _judge(
         self, condition: Condition, said: Said, refuted: list[Condition], context: ReadingContext
@@ -255,6 +254,28 @@ def has_code(concept: Concept, prefixes: tuple[str, ...]) -> bool:
     """Does any coding start with one of the prefixes, dots and case ignored?"""
     plain = tuple(prefix.replace(".", "").upper() for prefix in prefixes)
     return any(c.code.replace(".", "").upper().startswith(plain) for c in concept.codings)
+
+
+def is_code_kept(
+    concept: Concept,
+    *,
+    only: tuple[str, ...],
+    but_not: tuple[str, ...],
+    seventh: tuple[str, ...],
+    seventh_not: tuple[str, ...],
+) -> bool:
+    """Do the codes pass what a fact asks of a member: its start and its seventh character?
+
+    An empty tuple asks nothing.
+    """
+    if only and not has_code(concept, only):
+        return False
+    if but_not and has_code(concept, but_not):
+        return False
+    ends = seventh_characters(concept)
+    if seventh and ends.isdisjoint(seventh):
+        return False
+    return not (seventh_not and ends and ends <= set(seventh_not))
 
 
 def seventh_characters(concept: Concept) -> frozenset[str]:

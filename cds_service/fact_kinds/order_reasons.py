@@ -5,7 +5,7 @@ The order reason always counts as current evidence dated today (decision table Â
 
 from dataclasses import dataclass
 
-from cds_service.fact_kinds.conditions import has_code, seventh_characters
+from cds_service.fact_kinds.conditions import has_code, is_code_kept
 from cds_service.fact_kinds.evidence import (
     condition_evidence,
     on_day,
@@ -77,14 +77,13 @@ class OrderReason(FactKind):
             self.except_sets
         ):
             return False
-        if self.only_codes and not has_code(concept, self.only_codes):
-            return False
-        if self.except_codes and has_code(concept, self.except_codes):
-            return False
-        ends = seventh_characters(concept)
-        if self.seventh and ends.isdisjoint(self.seventh):
-            return False
-        return not (self.seventh_not and ends and ends <= set(self.seventh_not))
+        return is_code_kept(
+            concept,
+            only=self.only_codes,
+            but_not=self.except_codes,
+            seventh=self.seventh,
+            seventh_not=self.seventh_not,
+        )
 
     def _worded(self, context: ReadingContext) -> list[Finding]:
         if self.only_codes or self.seventh or self.by is MatchedBy.CODE:
