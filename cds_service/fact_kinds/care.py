@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import order_evidence, treatment_evidence
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
@@ -70,6 +71,10 @@ class ConservativeCare(FactKind):
     except_routes: tuple[str, ...] = ()
     shorter_fact: str = ""
     """Fact "the episode is shorter than `days`": then care cannot have lasted that long."""
+    resource_types: ClassVar[frozenset[str]] = frozenset(
+        {"Procedure", "MedicationRequest", "ServiceRequest"}
+    )
+    """Procedures, prescriptions and referrals."""
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -82,11 +87,6 @@ class ConservativeCare(FactKind):
         return frozenset(
             (*self.procedure_sets, *self.medication_sets, *self.referral_sets, *self.back_sets)
         )
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Procedures, prescriptions and referrals."""
-        return frozenset({"Procedure", "MedicationRequest", "ServiceRequest"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Collect the care of this episode and answer the question."""

@@ -1,6 +1,7 @@
 """Facts made of other facts, and of what the episode says."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.findings import Finding, all_of, any_of
@@ -88,10 +89,8 @@ class EpisodeShorterThan(FactKind):
 
     days: int
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Condition; Encounter helps where it is sent."""
-        return frozenset({"Condition"})
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition"})
+    """Condition; Encounter helps where it is sent."""
 
     def read(self, context: ReadingContext) -> Finding:
         """Ask the episode."""
@@ -104,10 +103,8 @@ class EpisodeAtLeast(FactKind):
 
     days: int
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Condition; Encounter helps where it is sent."""
-        return frozenset({"Condition"})
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition"})
+    """Condition; Encounter helps where it is sent."""
 
     def read(self, context: ReadingContext) -> Finding:
         """Ask the episode the other way round."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import (
     condition_evidence,
@@ -87,6 +88,7 @@ class ConditionOnRecord(FactKind):
     """ICD-10-CM seventh characters that are required."""
     seventh_not: tuple[str, ...] = ()
     """Seventh characters that never count (S: sequela)."""
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition"})
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -97,11 +99,6 @@ class ConditionOnRecord(FactKind):
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.value_sets, *self.except_sets, *self.cleared_by_exam))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Condition only."""
-        return frozenset({"Condition"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every condition, let refutations cancel older unconfirmed ones, combine."""

@@ -1,6 +1,7 @@
 """Facts about age and pregnancy."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import observation_evidence
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
@@ -20,10 +21,7 @@ class AgeAtLeast(FactKind):
     below: bool = False
     """Ask the opposite: younger than `years`."""
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Patient."""
-        return frozenset({"Patient"})
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Patient"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Compare completed years; unknown where the birth date leaves both open."""
@@ -48,10 +46,7 @@ class AgeKnown(FactKind):
     years: int
     """Age from which the criteria apply."""
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Patient."""
-        return frozenset({"Patient"})
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Patient"})
 
     def read(self, context: ReadingContext) -> Finding:
         """True if every possible age is on one side of the limit; never false."""
@@ -71,16 +66,12 @@ class PregnancyObserved(FactKind):
     status_within: int
     positive_within: int
     negative_within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """The set of pregnancy observations."""
         return frozenset({self.value_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge each observation by its own window."""
@@ -114,10 +105,7 @@ class CannotBePregnant(FactKind):
 
     older_than: int
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Patient."""
-        return frozenset({"Patient"})
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Patient"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Return false where pregnancy is impossible."""

@@ -1,6 +1,7 @@
 """Inflammatory back pain by its pattern (F46): chronic, began young, HLA-B27 positive."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import observation_evidence
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
@@ -17,6 +18,8 @@ class InflammatoryPattern(FactKind):
     chronic_fact: str
     marker_set: str
     began_below: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation", "Condition"})
+    """The marker and the onset."""
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -27,11 +30,6 @@ class InflammatoryPattern(FactKind):
     def value_set_ids(self) -> frozenset[str]:
         """The set whose words name HLA-B27."""
         return frozenset({self.marker_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """The marker and the onset."""
-        return frozenset({"Observation", "Condition"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Return true only if all three are known; possible, for the marker is found by words."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from typing import ClassVar
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import observation_evidence, value_words
@@ -44,16 +45,12 @@ class Measured(FactKind):
 
     For brakes, never for facts: without a unit nothing is asserted (quirk 53).
     """
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """The set of codes of the measurement."""
         return frozenset({self.value_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Compare in `unit`; a number without a unit is not guessed at (quirk 53)."""
@@ -137,16 +134,12 @@ class AbnormalMarkers(FactKind):
     markers: tuple[Marker, ...]
     normal_codes: tuple[str, ...]
     within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """The set of markers."""
         return frozenset({self.value_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every marker in the window; one abnormal is enough."""
@@ -220,16 +213,12 @@ class ObservedFinding(FactKind):
     only_codes: tuple[str, ...] = ()
     normal_is_false: bool = True
     only_possible: bool = False
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset(self.value_sets)
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every observation in the window."""
@@ -290,16 +279,12 @@ class WeightFall(FactKind):
     value_set: str
     percent: int
     within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """The set of body weights."""
         return frozenset({self.value_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Return unknown, with evidence when the newest weight is well below an earlier one."""

@@ -6,6 +6,7 @@ Source: decision table §4 and the component brake of §5.
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import (
     observation_evidence,
@@ -63,16 +64,12 @@ class MotorExam(FactKind):
     deficit_set: str
     within: int
     grade_at_most: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.exam_sets, self.deficit_set))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge the strength examinations of the window, newest last."""
@@ -197,16 +194,12 @@ class StraightLegRaise(FactKind):
 
     exam_set: str
     within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """The set of examinations."""
         return frozenset({self.exam_set})
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Observation."""
-        return frozenset({"Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Look for positive examinations in the window."""

@@ -4,6 +4,7 @@ The order reason always counts as current evidence dated today (decision table Â
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cds_service.fact_kinds.conditions import has_code, is_code_kept
 from cds_service.fact_kinds.evidence import (
@@ -126,16 +127,13 @@ class Indication(FactKind):
     specific_sets: tuple[str, ...]
     other_sets: tuple[str, ...]
     within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition"})
+    """Condition, beside the order."""
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.index_sets, *self.specific_sets, *self.other_sets))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Condition, beside the order."""
-        return frozenset({"Condition"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Try the order, then the record, then ask whether the order is about something else."""
@@ -264,10 +262,8 @@ class CodeNamed(FactKind):
     codes: tuple[str, ...]
     within: int
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Condition, beside the order."""
-        return frozenset({"Condition"})
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition"})
+    """Condition, beside the order."""
 
     def read(self, context: ReadingContext) -> Finding:
         """Look at the order's reasons, then at current conditions of the window."""

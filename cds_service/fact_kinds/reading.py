@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import ClassVar
 
 from cds_service.episodes import Episode
 from cds_service.fhir_dates import DateInterval, within_days, within_months
@@ -65,13 +66,11 @@ class FactKind(ABC):
         """Value sets that this reading looks in; the loader checks that they exist."""
         return frozenset()
 
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """FHIR resource types it reads: what "could not be read" means for this fact.
+    resource_types: ClassVar[frozenset[str]] = frozenset()
+    """FHIR resource types it reads: what "could not be read" means for this fact.
 
-        None for what comes with the call itself, which is the order.
-        """
-        return frozenset()
+    None for what comes with the call itself, which is the order.
+    """
 
     @abstractmethod
     def read(self, context: ReadingContext) -> Finding:

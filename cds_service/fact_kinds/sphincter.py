@@ -6,6 +6,7 @@ Source: decision table §4 and the component brake of §5.
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import ClassVar
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import (
@@ -62,6 +63,8 @@ class SphincterSigns(FactKind):
     spine_sets: tuple[str, ...]
     """Operations in these sets are spine surgery, so not a competing cause."""
     after_operation_days: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition", "Observation"})
+    """Symptoms and their competing causes."""
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -72,11 +75,6 @@ class SphincterSigns(FactKind):
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((self.value_set, *self.spine_sets))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Symptoms and their competing causes."""
-        return frozenset({"Condition", "Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every symptom by itself."""

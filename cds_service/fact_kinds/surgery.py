@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import (
     condition_evidence,
@@ -36,6 +37,8 @@ class SymptomsAfterSurgery(FactKind):
     within: int
     stable_within: int
     with_facts: tuple[str, ...]
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Condition", "Procedure", "Observation"})
+    """Symptoms and operations."""
 
     @property
     def depends_on(self) -> frozenset[str]:
@@ -46,11 +49,6 @@ class SymptomsAfterSurgery(FactKind):
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.surgery_sets, *self.symptom_sets))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Symptoms and operations."""
-        return frozenset({"Condition", "Procedure", "Observation"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Let the order speak first, then emergencies, then the record."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import ClassVar
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fact_kinds.evidence import order_evidence, treatment_evidence, words_of
@@ -41,16 +42,12 @@ class ProcedureDone(FactKind):
     other_level_words: tuple[str, ...] = ()
     """Words of another region, lower case: such a procedure is not ours."""
     except_sets: tuple[str, ...] = ()
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Procedure"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.value_sets, *self.except_sets, self.site_set)) - {""}
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Procedure."""
-        return frozenset({"Procedure"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Combine all completed procedures that match."""
@@ -110,16 +107,13 @@ class ProcedurePlanned(FactKind):
     value_sets: tuple[str, ...]
     for_sets: tuple[str, ...]
     within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"ServiceRequest", "Procedure"})
+    """Open orders and procedures; appointments where the client sends them."""
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset((*self.value_sets, *self.for_sets))
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """Open orders and procedures; appointments where the client sends them."""
-        return frozenset({"ServiceRequest", "Procedure"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Look at open orders, procedures in preparation, booked appointments."""
@@ -214,16 +208,12 @@ class MedicationOnRecord(FactKind):
     ever_in_window: bool = False
     only_possible: bool = False
     except_routes: tuple[str, ...] = ()
+    resource_types: ClassVar[frozenset[str]] = frozenset({"MedicationRequest"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset(self.value_sets)
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """MedicationRequest."""
-        return frozenset({"MedicationRequest"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Combine all courses that match."""
@@ -262,16 +252,12 @@ class MedicationDays(FactKind):
     within: int
     except_routes: tuple[str, ...]
     except_words: tuple[str, ...]
+    resource_types: ClassVar[frozenset[str]] = frozenset({"MedicationRequest"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
         return frozenset(self.value_sets)
-
-    @property
-    def resource_types(self) -> frozenset[str]:
-        """MedicationRequest."""
-        return frozenset({"MedicationRequest"})
 
     def read(self, context: ReadingContext) -> Finding:
         """Add up the stated days, each day once, then look for long open courses."""
