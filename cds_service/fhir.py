@@ -341,6 +341,9 @@ _UNITS: dict[str, tuple[str, float, float]] = {
     **_scale("mass", 0.028349523125, "[oz_av]", "oz"),
     **_scale("filtration", 1, "ml/min/1.73m2", "ml/min/1.73m^2", "ml/min/1.73m²"),
     **_scale("filtration", 1, "ml/min/{1.73m2}", "ml/min/1.73sqm", "ml/min/{1.73m^2}"),
+    **_scale("filtration", 1, "ml/min/1.73m*2", "ml/min/1.73", "ml/min/{1.73m*2}", "ml/min"),
+    **_scale("filtration", 60, "ml/s/1.73m2", "ml/s/{1.73m2}", "ml/s/1.73m^2", "ml/s/1.73m²"),
+    **_scale("filtration", 60, "ml/sec/1.73m2", "ml/s/1.73m*2", "ml/s/1.73", "ml/s", "ml/sec"),
     **_scale("score", 1, "{score}", "score", "1", "/10", "{0-10}"),
     **_scale("t-score", 1, "{t-score}", "{tscore}", "t-score", "tscore", "{sd}", "sd"),
 }

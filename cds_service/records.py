@@ -253,8 +253,11 @@ class Appointment(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allergy(Record):
-    """An AllergyIntolerance that is active or has no status."""
+    """An AllergyIntolerance that is active or has no status, or one that was refuted."""
 
+    verification: Verification = Verification.CONFIRMED
+    substances: tuple[Concept, ...] = ()
+    """What reactions were to, where a reaction names it."""
     criticality: str = ""
     severities: frozenset[str] = frozenset()
     manifestations: tuple[Concept, ...] = ()
@@ -263,9 +266,12 @@ class Allergy(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device(Record):
-    """A Device that is active or has no status; `notes` hold names and properties."""
+    """A Device, or the use of one; `notes` hold its names, properties and MR statements."""
 
+    is_in_use: bool = True
+    """False for a Device that is inactive and a use that ended: it contradicts what says "in"."""
     recorded: DateInterval | None = None
+    """When its use began or, if it is no longer in use, ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

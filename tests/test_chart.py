@@ -36,6 +36,7 @@ from cds_service.records import (
     Observation,
     ProcedureState,
     Reading,
+    Verification,
 )
 
 PAIN = code(ICD_10_CM, "M54.50")
@@ -511,6 +512,7 @@ def test_a_bound_in_words_is_a_number_without_unit(
     [
         ({"value": 30, "comparator": "<", "unit": "mL/min"}, 30.0, ""),
         ({"value": "30", "unit": "mL/min"}, None, "30"),
+        ({"value": "30", "comparator": "<", "unit": "mL/min"}, None, "<30"),
         ({"value": 30, "comparator": "ad", "unit": "mL/min"}, None, ""),
     ],
     ids=str,
@@ -955,7 +957,6 @@ def test_the_medication_is_named_by_code_or_ingredient(medication: Json, label: 
     [
         {"clinicalStatus": code("urn:c", "inactive")},
         {"clinicalStatus": code("urn:c", "resolved")},
-        {"verificationStatus": code("urn:v", "refuted")},
         {"status": "inactive"},
         {"code": None},
     ],
@@ -1035,12 +1036,72 @@ def test_a_device_is_read_with_its_statements() -> None:
 
 
 def test_devices_not_to_be_read() -> None:
-    inactive = resource("Device", "d1", status="inactive", type={"text": "Pacemaker"})
     nameless = resource("Device", "d2", status="active")
-    past = resource("DeviceUseStatement", "u1", status="completed", device={"display": "Pacemaker"})
+    meant = resource("DeviceUseStatement", "u1", status="intended", device={"display": "Pacemaker"})
     empty = resource("DeviceUseStatement", "u2", status="active")
 
-    assert () == chart_of(inactive, nameless, past, empty).devices
+    assert () == chart_of(nameless, meant, empty).devices
+
+
+def test_a_device_no_longer_in_use_is_read_as_such() -> None:
+    inactive = resource("Device", "d1", status="inactive", type={"text": "Pacemaker"})
+    past = resource(
+        *("DeviceUseStatement", "u1"),
+        status="completed",
+        device={"display": "Pacemaker"},
+        timingPeriod={"start": "2015-01-01", "end": "2020-05-01"},
+    )
+
+    device, use = chart_of(inactive, past).devices
+
+    assert (False, False) == (device.is_in_use, use.is_in_use)
+    assert use.recorded is not None
+    assert "2020-05-01" == use.recorded.text
+
+
+def test_a_use_that_ended_is_read_beside_its_device() -> None:
+    device = resource("Device", "d1", type={"text": "Pacemaker"})
+    use = resource("DeviceUseStatement", "u1", status="stopped", device={"reference": "Device/d1"})
+
+    found = chart_of(device, use).devices
+
+    assert [("Pacemaker", True), ("Pacemaker", False)] == [
+        (d.concept.label, d.is_in_use) for d in found
+    ]
+
+
+def test_what_a_device_states_of_mr_is_read_wherever_it_stands() -> None:
+    raw = resource(
+        *("Device", "d1"),
+        type=[{"text": "Lead"}, code(SNOMED, "14106009")],
+        udiCarrier=[{"carrierHRF": "(01)00643169007222"}],
+        extension=[
+            {
+                "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-Device.safety",
+                "valueCodeableConcept": {"text": "MR Conditional"},
+            },
+            {"url": "http://example.org/colour", "valueString": "grey"},
+        ],
+        property=[{"type": {"text": "MR Safe"}, "valueBoolean": False}],
+    )
+
+    found = read_device(raw)
+
+    assert found.concept.is_recognised
+    assert ("Lead", "(01)00643169007222", "MR Safe: no", "MR Conditional") == found.notes
+
+
+def test_a_refuted_allergy_is_read_as_refuted() -> None:
+    raw = resource(
+        *("AllergyIntolerance", "a1"),
+        code={"text": "gadolinium"},
+        clinicalStatus=code("urn:c", "resolved"),
+        verificationStatus=code("urn:v", "refuted"),
+    )
+
+    (found,) = chart_of(raw).allergies
+
+    assert found.verification is Verification.REFUTED
 
 
 def test_a_device_in_use_is_named_by_what_it_refers_to() -> None:

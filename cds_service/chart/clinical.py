@@ -3,6 +3,7 @@
 Source: decision table §2.2 and §2.3; `ehr-integration.md` §5, quirks 9–11, 21–26, 49.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -50,7 +51,11 @@ _RECORDED: tuple[Element, ...] = (
     ("dateRecorded", ""),
 )
 _ABATED: tuple[Element, ...] = (("abatementDateTime", ""), ("abatementPeriod", "end"))
-_NO_ALLERGY = frozenset({"inactive", "resolved", "refuted"})
+_NO_ALLERGY = frozenset({"inactive", "resolved"})
+_USED = frozenset({"active", "on-hold", ""})
+"""A use that is on hold says nothing of an implant being out."""
+_USE_ENDED = frozenset({"completed", "stopped"})
+_SAFETY_URL = re.compile(r"safety|\bmri?\b", re.IGNORECASE)
 _CRITICALITY = {"crith": "high", "critl": "low", "critu": "unable-to-assess"}
 _NO_APPOINTMENT = frozenset({"cancelled", "noshow", "entered-in-error"})
 _NO_ENCOUNTER = frozenset({"cancelled", "planned"})
@@ -187,14 +192,13 @@ def _years_later(day: date, years: int) -> date:
 
 
 def read_allergy(entry: Entry, desk: Desk) -> Allergy | None:
-    """Return an allergy that is active or has no status; what was reacted to may name it."""
+    """Return an allergy that is active, has no status or was refuted; a reaction may name it."""
     raw = entry.resource
-    said = {
-        code
-        for key in ("clinicalStatus", "verificationStatus", "status")
-        for code in codes_of(raw.get(key))
-    }
-    if not _NO_ALLERGY.isdisjoint(said):
+    said = {code for key in ("clinicalStatus", "status") for code in codes_of(raw.get(key))}
+    verification = _verification(raw)
+    if "refuted" in said:
+        verification = Verification.REFUTED
+    if verification is not Verification.REFUTED and not _NO_ALLERGY.isdisjoint(said):
         return None
     reactions = objects(raw.get("reaction"))
     substances = (raw.get("code"), raw.get("substance"), *(r.get("substance") for r in reactions))
@@ -205,6 +209,8 @@ def read_allergy(entry: Entry, desk: Desk) -> Allergy | None:
     return Allergy(
         ref=entry.ref,
         concept=concept,
+        verification=verification,
+        substances=desk.concepts(*(r.get("substance") for r in reactions)),
         notes=note_texts(raw.get("note")) + texts_of(r.get("description") for r in reactions),
         criticality=_CRITICALITY.get(criticality, criticality),
         severities=frozenset(code for r in reactions if (code := code_of(r.get("severity")))),
@@ -214,48 +220,86 @@ def read_allergy(entry: Entry, desk: Desk) -> Allergy | None:
 
 
 def read_device(entry: Entry, desk: Desk) -> Device | None:
-    """Return a Device in use; its names, properties and MR statements are notes."""
+    """Return a Device, also one no longer in use; its names, properties, MR statements are notes.
+
+    Of several types (R5) the one that is recognised names it, the others are words.
+    """
     raw = entry.resource
-    if "inactive" in codes_of(raw.get("status")):
+    concept, words = _named(raw, desk)
+    if not concept.label and not words:
         return None
-    concept = next(iter(desk.concepts(raw.get("type"))), NO_CONCEPT)
-    notes = _device_words(raw, desk)
-    if not concept.label and not notes:
-        return None
-    return Device(ref=entry.ref, concept=concept, notes=notes)
+    return Device(
+        ref=entry.ref,
+        concept=concept,
+        notes=words,
+        is_in_use="inactive" not in codes_of(raw.get("status")),
+    )
+
+
+def _named(raw: Resource, desk: Desk) -> tuple[Concept, tuple[str, ...]]:
+    types = desk.concepts(raw.get("type"))
+    concept = next((t for t in types if t.is_recognised), next(iter(types), NO_CONCEPT))
+    return concept, texts_of(t.label for t in types if t != concept) + _device_words(raw, desk)
 
 
 def _device_words(raw: Resource, desk: Desk) -> tuple[str, ...]:
     names = [n.get(key) for n in objects(raw.get("deviceName")) for key in ("name", "value")]
+    carriers = (*objects(raw.get("udiCarrier")), *objects(raw.get("udi")))
+    labels = [carrier.get(key) for carrier in carriers for key in ("name", "carrierHRF")]
     statements = [c.label for c in desk.concepts(raw.get("safety"))]
     for item in objects(raw.get("property")):
         what = desk.concept(item.get("type")).label
-        values = desk.concepts(item.get("valueCode"), item.get("valueCodeableConcept"))
-        said = [v.label for v in values] or [text_of(item.get("valueString"))]
-        statements.extend(f"{what}: {value}" for value in said if value)
-    singles = (raw.get("modelNumber"), raw.get("model"), raw.get("manufacturer"))
-    return texts_of((*names, *singles, *statements)) + note_texts(raw.get("note"))
+        statements.extend(f"{what}: {value}" for value in _stated(item, desk))
+    for extension in objects(raw.get("extension")):
+        # R5 `Device.safety` in an R4 resource, and what vendors call by a like name.
+        if _SAFETY_URL.search(text_of(extension.get("url"))):
+            statements.extend(_stated(extension, desk))
+    singles = (raw.get("modelNumber"), raw.get("model"), raw.get("manufacturer"), raw.get("udi"))
+    return texts_of((*names, *labels, *singles, *statements)) + note_texts(raw.get("note"))
+
+
+def _stated(item: Resource, desk: Desk) -> list[str]:
+    """Return the values of a property or an extension in words."""
+    coded = [item.get(key) for key in ("valueCodeableConcept", "valueCoding", "valueCode")]
+    said = [concept.label for concept in desk.concepts(*coded)]
+    if isinstance(item.get("valueBoolean"), bool):
+        said.append("yes" if item.get("valueBoolean") else "no")
+    return [*filter(None, said)] or [*filter(None, [text_of(item.get("valueString"))])]
 
 
 def read_device_use(entry: Entry, desk: Desk) -> Device | None:
-    """Return the device of an active DeviceUseStatement, where no Device entry speaks itself."""
+    """Return the device of a use that goes on, where no Device entry speaks itself, or ended.
+
+    A use that ended is read beside its Device too: the two then contradict each other.
+    """
     raw = entry.resource
-    if code_of(raw.get("status")) not in {"active", ""}:
+    status = code_of(raw.get("status"))
+    has_ended = status in _USE_ENDED
+    if not has_ended and status not in _USED:
         return None
     link = object_of(raw.get("device"))
-    target = next(iter(desk.targets(link)), "")
-    if target in desk.resources.by_ref("Device"):
+    target = next(iter(sorted(desk.targets(link))), "")
+    sent = desk.resources.by_ref("Device").get(target)
+    if sent is not None and not has_ended:
         return None
     inner = next((c for c in objects(raw.get("contained")) if f"#{c.get('id')}" == target), {})
-    named = desk.concepts(inner.get("type"), object_of(link.get("concept")))
-    concept = next(iter(named), Concept(text=text_of(link.get("display"))))
-    notes = _device_words(inner, desk) + note_texts(raw.get("note"))
+    concept, words = _named(sent.resource if sent is not None else inner, desk)
+    if not concept.label:
+        named = desk.concepts(object_of(link.get("concept")))
+        concept = next(iter(named), Concept(text=text_of(link.get("display"))))
+    notes = words + note_texts(raw.get("note"))
     if not concept.label and not notes:
         return None
-    recorded = desk.past_date(
-        raw, (("timingDateTime", ""), ("timingPeriod", "start"), ("recordedOn", ""))
+    begun: tuple[Element, ...] = (("timingDateTime", ""), ("timingPeriod", "start"))
+    ended: tuple[Element, ...] = (("timingPeriod", "end"), ("whenUsed", "end"))
+    dates = ended if has_ended else (*begun, ("whenUsed", "start"), ("recordedOn", ""))
+    return Device(
+        ref=entry.ref,
+        concept=concept,
+        notes=notes,
+        is_in_use=not has_ended,
+        recorded=desk.past_date(raw, dates),
     )
-    return Device(ref=entry.ref, concept=concept, notes=notes, recorded=recorded)
 
 
 def encounter_dates(resources: Resources, desk: Desk) -> Iterator[tuple[str, DateInterval]]:

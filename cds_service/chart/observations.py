@@ -184,7 +184,8 @@ def _quantity(quantity: Resource) -> Value:
     comparator = text_of(quantity.get("comparator"))
     unit = unit_of(quantity)
     if number is None or comparator not in _COMPARATORS:
-        return Value(unit=unit, text=text_of(quantity.get("value")))
+        text = text_of(quantity.get("value"))
+        return Value(unit=unit, text=f"{comparator}{text}" if text else "")
     return Value(number=number, comparator=comparator, unit=unit)
 
 
