@@ -268,6 +268,8 @@ class Allergy(Record):
 class Device(Record):
     """A Device, or the use of one; `notes` hold its names, properties and MR statements."""
 
+    device: str = ""
+    """`Device/id` of the Device, also where this is its use; else the reference of the use."""
     is_in_use: bool = True
     """False for a Device that is inactive and a use that ended: it contradicts what says "in"."""
     recorded: DateInterval | None = None

@@ -232,6 +232,7 @@ def read_device(entry: Entry, desk: Desk) -> Device | None:
         ref=entry.ref,
         concept=concept,
         notes=words,
+        device=entry.ref,
         is_in_use="inactive" not in codes_of(raw.get("status")),
     )
 
@@ -297,6 +298,7 @@ def read_device_use(entry: Entry, desk: Desk) -> Device | None:
         ref=entry.ref,
         concept=concept,
         notes=notes,
+        device=target if sent is not None else entry.ref,
         is_in_use=not has_ended,
         recorded=desk.past_date(raw, dates),
     )

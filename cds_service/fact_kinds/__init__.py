@@ -6,6 +6,7 @@ a new class here; a new fact made of existing kinds needs no Python.
 
 from collections.abc import Mapping
 
+from cds_service.fact_kinds.allergies import ContrastReaction
 from cds_service.fact_kinds.care import ConservativeCare
 from cds_service.fact_kinds.combined import (
     AllFacts,
@@ -22,7 +23,9 @@ from cds_service.fact_kinds.demographics import (
     CannotBePregnant,
     PregnancyObserved,
 )
+from cds_service.fact_kinds.implants import ImplantOnRecord, ImplantStatus
 from cds_service.fact_kinds.inflammation import InflammatoryPattern
+from cds_service.fact_kinds.kidney import KidneyDisease, LowFiltration
 from cds_service.fact_kinds.measurements import (
     AbnormalMarkers,
     Measured,
@@ -62,11 +65,16 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "code_named": CodeNamed,
     "condition": ConditionOnRecord,
     "conservative_care": ConservativeCare,
+    "contrast_reaction": ContrastReaction,
     "denied": Denied,
     "episode_at_least": EpisodeAtLeast,
     "episode_shorter_than": EpisodeShorterThan,
+    "implant_on_record": ImplantOnRecord,
+    "implant_status": ImplantStatus,
     "indication": Indication,
     "inflammatory_pattern": InflammatoryPattern,
+    "kidney_disease": KidneyDisease,
+    "low_filtration": LowFiltration,
     "measured": Measured,
     "medication": MedicationOnRecord,
     "medication_days": MedicationDays,

@@ -151,7 +151,7 @@ class ConditionOnRecord(FactKind):
         if condition.verification is Verification.REFUTED or said.state is _NEGATED:
             return self._refutation(condition, said, context)
         if condition.verification is Verification.UNCONFIRMED:
-            if _is_cancelled(condition, refuted):
+            if is_cancelled(condition, refuted):
                 return Finding(value=None)
             exam = self._clearing_exam(condition, context)
             if exam is not None:
@@ -297,7 +297,7 @@ def _best(said: Iterable[Said | None]) -> Said | None:
     return min(found, key=lambda s: (s.by != "code", order.index(s.state)), default=None)
 
 
-def _is_cancelled(condition: Condition, refuted: list[Condition]) -> bool:
+def is_cancelled(condition: Condition, refuted: list[Condition]) -> bool:
     """Was it refuted at the same time or later?"""
     began = condition.began
     for other in refuted:

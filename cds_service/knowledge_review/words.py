@@ -59,11 +59,19 @@ KINDS: Mapping[str, str] = {
     "code_named": "a code that is a reason of the order or began lately",
     "condition": "a diagnosis or problem on record",
     "conservative_care": "care on record in this episode",
+    "contrast_reaction": "an allergy, or words that speak of a reaction to a contrast medium",
     "denied": "says no where another fact is stated absent",
     "episode_at_least": "the current episode has lasted at least so long",
     "episode_shorter_than": "the current episode has lasted less than so long",
+    "implant_on_record": "an implant on record: device, problem, procedure, observation, words",
+    "implant_status": (
+        "implants by device, problem, procedure, observation, words of the order; at most one "
+        "answer holds: not cleared for MR, came out or contradicted, or all MR Conditional"
+    ),
     "indication": "a reason of the order, or an active problem, that is about the low back",
     "inflammatory_pattern": "chronic back pain that began young, with a positive HLA-B27",
+    "kidney_disease": "a kidney problem or dialysis on record, unless a later eGFR is high enough",
+    "low_filtration": "the newest eGFR; of one day the lowest; “<60” and unknown units are open",
     "measured": "a measured value",
     "medication": "a medication on record",
     "medication_days": "days of medication, added up",
@@ -133,6 +141,17 @@ _PARAMETERS: Mapping[str, str] = {
     "other_level_words": "not with words of another level: {}",
     "codes": "codes that begin with {}",
     "markers": "{}",
+    "classes": "classes of implant, within which a device or a removal speaks for an entry: {}",
+    "removal_codes": "codes of a removal: {}",
+    "screened_within_months": "a screening that found no implants says no for {} months",
+    "filtration_set": "eGFR in {}",
+    "limit": "below {}",
+    "named_codes": "codes that name gadolinium: {}",
+    "unnamed_words": "words for any contrast medium: {}",
+    "other_agents": "not with words of other agents: {}",
+    "reaction_words": "words of a reaction: {}",
+    "severe_codes": "severe by codes: {}",
+    "severe_words": "severe by words: {}",
 }
 _FLAGS: Mapping[str, str] = {
     "any_value": "any value in that time counts, not only the newest",
