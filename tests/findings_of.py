@@ -59,6 +59,12 @@ def quantity(value: float, unit: str = "") -> dict[str, Any]:
     return {"valueQuantity": {"value": value, **({"unit": unit, "code": unit} if unit else {})}}
 
 
+def _source_of(resource: Mapping[str, Any]) -> str:
+    """Return the type of the source: a use of a device comes along with the devices."""
+    kind = str(resource["resourceType"])
+    return {"DeviceUseStatement": "Device"}.get(kind, kind)
+
+
 def decision(
     *resources: Mapping[str, Any],
     birth: str = "1980-05-01",
@@ -96,7 +102,7 @@ def decision(
             if kind == "Patient"
             else {
                 "resourceType": "Bundle",
-                "entry": [{"resource": r} for r in named if r["resourceType"] == kind],
+                "entry": [{"resource": r} for r in named if _source_of(r) == kind],
             },
             reason=(unread or {}).get(kind, ""),
         )
