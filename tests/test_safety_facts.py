@@ -194,6 +194,13 @@ def test_an_implant_without_mr_statement_is_unsafe(record: list[Json]) -> None:
             id="exchanged",
         ),
         pytest.param(
+            [
+                _device(safety=CONDITIONAL),
+                {**PACEMAKER_STATUS, "code": {"text": "Pacemaker, MR conditional status unknown"}},
+            ],
+            id="for a diagnosis that leaves it open",
+        ),
+        pytest.param(
             [_device(safety=CONDITIONAL), _device(code(SCT, "43252007"), safety=CONDITIONAL)],
             id="both of two",
         ),
@@ -305,6 +312,11 @@ def test_no_implant(record: list[Json]) -> None:
         ("declined a pacemaker", []),
         ("MRI before spinal cord stimulator trial", []),
         ("SCS evaluation", []),
+        ("SCS trial leads in place", ["unsafe_implant"]),
+        ("candidate for spinal cord stimulator", []),
+        ("pacemaker - is it MR conditional?", ["unsafe_implant"]),
+        ("pacemaker battery replaced 2020", ["unsafe_implant"]),
+        ("pacemaker; SCS explanted 2020", ["unsafe_implant"]),
         ("ICD-10 M54.5", []),
     ],
 )
@@ -658,6 +670,11 @@ def test_reactions_to_contrast(allergy: Json, expected: list[str]) -> None:
         ("allergic to gadolinium", NAMED),
         ("Allergies: penicillin, gadolinium", NAMED),
         ("gadolinium anaphylaxis 2019", SEVERE),
+        ("severe reaction to MRI contrast", SEVERE),
+        ("rash with Gadavist", NAMED),
+        ("crash, MRI with gadolinium", []),
+        ("crash MRI with gadolinium", []),
+        ("tolerated gadolinium after a reaction to iohexol", []),
         ("contrast allergy", UNNAMED),
         ("MRI with gadolinium please", []),
         ("shellfish allergy, MRI with contrast", []),

@@ -208,7 +208,8 @@ class ContrastReaction(FactKind):
         return true(evidence, strength=Strength.POSSIBLE)
 
     def _is_about_reaction(self, text: str) -> bool:
-        return any(word in text.lower() for word in (*self.reaction_words, *self.severe_words))
+        words = "|".join(map(re.escape, (*self.reaction_words, *self.severe_words)))
+        return re.search(rf"\b(?:{words})", text, re.IGNORECASE) is not None
 
 
 def _state_of(text: str, words: tuple[str, ...]) -> TextState | None:

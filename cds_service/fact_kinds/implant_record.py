@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from cds_service.card_text import clean
 from cds_service.fact_kinds.conditions import has_code, is_cancelled
-from cds_service.fact_kinds.evidence import on_day, words_of
+from cds_service.fact_kinds.evidence import on_day, order_evidence, words_of
 from cds_service.fact_kinds.implant_entries import Implant, ImplantClass, Removal
 from cds_service.fact_kinds.reading import ReadingContext
 from cds_service.fhir import year_in
@@ -169,14 +169,16 @@ class _Reader:
             said = self._coded(reason.concept) if reason.condition is None else None
             if said is not None:
                 record = Record(ref=order.ref, concept=reason.concept)
-                yield self._implant(record, said, today, "this order")
+                evidence = order_evidence(order, words_of(reason.concept), self.context.today)
+                yield replace(self._implant(record, said, today, ""), evidence=evidence)
         for text in order.words:
             said = self._worded((text,))
             record = Record(ref=order.ref, concept=Concept(text=text))
+            evidence = order_evidence(order, text, self.context.today)
             if said is not None and said.out_classes:
-                yield self._removal(record, said, today, "this order")
+                yield replace(self._removal(record, said, today, ""), evidence=evidence)
             if said is not None and said.is_in:
-                yield self._implant(record, said, today, "this order")
+                yield replace(self._implant(record, said, today, ""), evidence=evidence)
 
     def _of(self, record: Record) -> _Said | None:
         """Read the codes; words only where no code is recognised (§2.5)."""
@@ -249,7 +251,7 @@ class _Reader:
 def _evidence(record: Record, said: str, when: DateInterval | None) -> Evidence:
     """Return for example `Pacemaker (Device), MR Conditional`, with the date if there is one."""
     name = words_of(record.concept, clean(next(iter(record.notes), "implant"), _NOTE_LIMIT))
-    dated = f", {when.text}" if when is not None and when.element != "order" else ""
+    dated = f", {when.text}" if when is not None else ""
     return Evidence(text=f"{name} {said}{dated}", when=when, resources=(record.ref,))
 
 

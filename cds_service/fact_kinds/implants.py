@@ -175,7 +175,7 @@ def _contradicting(
 
 
 def _is_conditional(implant: Implant, implants: list[Implant]) -> bool:
-    if implant.mr is not MrStatement.NONE or implant.is_device:
+    if implant.is_device or implant.mr in {MrStatement.SUITABLE, MrStatement.UNSAFE}:
         return implant.mr is MrStatement.SUITABLE
     devices = [
         other

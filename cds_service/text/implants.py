@@ -18,6 +18,8 @@ class MrStatement(StrEnum):
     SUITABLE = "suitable"
     """MR Conditional or MR Safe."""
     UNSAFE = "unsafe"
+    OPEN = "open"
+    """Denied, asked or not known: "not MR conditional", "MR conditional status unknown"."""
 
 
 _MR = r"(?:\bMRI?\b|\bmagnetic resonance(?: imaging)?\b(?: \(MRI?\))?)"
@@ -38,20 +40,19 @@ _LEFT_OPEN = re.compile(
 
 
 def mr_statement(texts: Iterable[str]) -> MrStatement:
-    """Return what the texts state; one "unsafe", or one denial, outweighs every "conditional"."""
-    found = MrStatement.NONE
+    """Return what the texts state; one "unsafe", then one denial, outweighs every "conditional"."""
+    found: set[MrStatement] = set()
     for text in texts:
         for read in read_clauses_of(text):
             clause = read.clause
             if any(not read.denies(*m.span()) for m in _UNSAFE.finditer(clause.text)):
                 return MrStatement.UNSAFE
             for match in _SUITABLE.finditer(clause.text):
-                state = read.state_at(*match.span())
-                if state is TextState.NEGATED or _LEFT_OPEN.match(clause.text, match.end()):
-                    return MrStatement.UNSAFE
-                if state is TextState.CURRENT:
-                    found = MrStatement.SUITABLE
-    return found
+                is_said = read.state_at(*match.span()) is TextState.CURRENT
+                is_open = not is_said or _LEFT_OPEN.match(clause.text, match.end())
+                found.add(MrStatement.OPEN if is_open else MrStatement.SUITABLE)
+    order = (MrStatement.OPEN, MrStatement.SUITABLE)
+    return next((statement for statement in order if statement in found), MrStatement.NONE)
 
 
 class Presence(StrEnum):
@@ -119,7 +120,7 @@ def _removal_near(read: ReadClause, implant: re.Match[str]) -> Presence | None:
 _DECLINED = re.compile(
     r"(?: (?:clinic|implantation|placement|insertion))?(?: was| is)? (?:declined|refused|deferred"
     r"|not indicated|not needed|not placed|recommended|considered|planned|offered|candida\w{2,4}"
-    r"|trial|evaluation|work-?up|consult\w{0,6}|referral)\b",
+    r"|trial(?! leads?)|evaluation|work-?up|consult\w{0,6}|referral)\b",
     re.IGNORECASE,
 )
 _MEANT = re.compile(
