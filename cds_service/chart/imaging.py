@@ -1,4 +1,4 @@
-"""Procedure, ServiceRequest, ImagingStudy and DiagnosticReport as records.
+"""Procedure, ServiceRequest, ImagingStudy, DiagnosticReport, DocumentReference as records.
 
 Dates are kept as sent, future ones too: a completed exam in the future is no exam (quirk 7).
 Source: decision table §2.2 and §7.1; `ehr-integration.md` §5, quirks 4, 5, 15, 27–30, 45–50.
@@ -34,6 +34,7 @@ from cds_service.findings import Strength
 from cds_service.records import (
     Concept,
     DiagnosticReport,
+    DocumentReference,
     ImagingStudy,
     Procedure,
     ProcedureState,
@@ -83,6 +84,10 @@ _TAG = re.compile(r"<[^<>]{0,500}>")
 _BLANKS = re.compile(r"\s+")
 _LONGEST_NARRATIVE = 4000
 _LONGEST_TEXT = 2000
+_LONGEST_CONCLUSION = 10_000
+"""Recommendations stand at the end of a conclusion."""
+_DOCUMENT_DATE: tuple[Element, ...] = (("date", ""), ("indexed", ""), ("created", ""))
+_PERIOD: tuple[Element, ...] = (("period", "start"), ("period", "end"))
 
 
 def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
@@ -110,6 +115,7 @@ def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
         identifiers=identifier_tokens(raw.get("identifier")),
         based_on=desk.links(raw.get("basedOn")),
         reports=desk.targets(raw.get("report")),
+        categories=desk.concepts(raw.get("category")),
     )
 
 
@@ -260,11 +266,11 @@ def read_diagnostic_report(entry: Entry, desk: Desk) -> DiagnosticReport | None:
         )
         + note_texts(raw.get("note")),
         status=status,
-        categories=frozenset(code.upper() for code in codes_of(raw.get("category"))),
+        categories=_categories(raw, desk),
         effective=desk.date(raw, _EFFECTIVE),
         issued=None if issued is None else issued.as_upper_bound(),
         updated=_updated(raw, desk),
-        conclusion=text_of(raw.get("conclusion"))[:_LONGEST_TEXT],
+        conclusion=text_of(raw.get("conclusion"))[:_LONGEST_CONCLUSION],
         conclusion_codes=desk.concepts(raw.get("conclusionCode"), raw.get("codedDiagnosis")),
         url=next((u for f in forms if (u := text_of(f.get("url"))).startswith("https://")), ""),
         identifiers=identifier_tokens(raw.get("identifier")),
@@ -275,6 +281,12 @@ def read_diagnostic_report(entry: Entry, desk: Desk) -> DiagnosticReport | None:
         facility_refs=_facility_refs([raw], desk),
         narrative=_narrative(raw),
     )
+
+
+def _categories(raw: Resource, desk: Desk) -> frozenset[str]:
+    """Codes of the category, and its words: local codes often carry a display only."""
+    words = (word for concept in desk.concepts(raw.get("category")) for word in concept.words)
+    return frozenset(said.upper() for said in (*codes_of(raw.get("category")), *words))
 
 
 def _accessions(raw: Resource, orders: list[Resource]) -> frozenset[str]:
@@ -292,6 +304,39 @@ def _order_names(raw: Resource, orders: list[Resource], desk: Desk) -> Iterable[
         inner = contained.get(reference_of(order))
         if inner is not None:
             yield desk.concept(inner.get("code")).label
+
+
+def read_document_reference(entry: Entry, desk: Desk) -> DocumentReference | None:
+    """Return a current document: a scanned outside report is often nothing else (§7.1)."""
+    raw = entry.resource
+    if code_of(raw.get("status")) != "current" or code_of(raw.get("docStatus")) == "cancelled":
+        return None
+    # R4 and STU3 have a context; in R5 its members stand on top and `context` is a Reference.
+    context = {**raw, **object_of(raw.get("context"))}
+    related = [
+        part.get("ref") if isinstance(part.get("ref"), dict) else part
+        for part in (*objects(context.get("related")), *objects(raw.get("basedOn")))
+    ]
+    contents = [object_of(part.get("attachment")) for part in objects(raw.get("content"))]
+    served = desk.date(context, _PERIOD)
+    created = desk.date(raw, _DOCUMENT_DATE)
+    identifiers = [*objects(raw.get("masterIdentifier")), *objects(raw.get("identifier"))]
+    return DocumentReference(
+        ref=entry.ref,
+        concept=desk.concept(raw.get("type")),
+        notes=texts_of((raw.get("description"), *(content.get("title") for content in contents))),
+        categories=desk.concepts(raw.get("category"), raw.get("class")),
+        service_date=None
+        if served is None
+        else replace(served, element=f"context.{served.element}"),
+        created=None if created is None else created.as_upper_bound(),
+        identifiers=identifier_tokens(identifiers),
+        accessions=accession_numbers(identifiers)
+        | frozenset[str]().union(
+            *(accession_numbers(object_of(part).get("identifier")) for part in related)
+        ),
+        related=desk.links(related),
+    )
 
 
 def _performers(parts: Iterable[Resource]) -> Iterable[Resource]:
