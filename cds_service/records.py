@@ -179,6 +179,7 @@ class Procedure(Record):
     identifiers: frozenset[str] = frozenset()
     based_on: frozenset[str] = frozenset()
     reports: frozenset[str] = frozenset()
+    accessions: frozenset[str] = frozenset()
     categories: tuple[Concept, ...] = ()
 
 

@@ -196,7 +196,7 @@ def _study(study: ImagingStudy, names: ExamNames) -> Member:
         strength=_certain(name),
         dates=_known(study.started),
         updated=study.updated,
-        exam_keys=_exam_keys(study.ref, study.identifiers, study.accessions) | procedure,
+        exam_keys=_exam_keys(study.ref, study.identifiers, study.accessions) | _shared(procedure),
         order_keys=_shared(study.based_on),
         accessions=study.accessions,
         study_uids=study.study_uids,
@@ -228,7 +228,7 @@ def _report(report: DiagnosticReport, names: ExamNames) -> Member:
         issued=report.issued,
         updated=report.updated,
         exam_keys=_exam_keys(report.ref, report.identifiers, report.accessions)
-        | report.imaging_studies,
+        | _shared(report.imaging_studies),
         order_keys=_shared(report.based_on),
         accessions=report.accessions,
         is_limited=bool(_LIMITED.search(report.conclusion)),
@@ -262,8 +262,10 @@ def _procedure(procedure: Procedure, names: ExamNames) -> Member:
         state=_PROCEDURE_STATES[procedure.state],
         strength=_certain(name) if is_certain else Strength.POSSIBLE,
         dates=_known(procedure.performed),
-        exam_keys=_exam_keys(procedure.ref, procedure.identifiers, frozenset()) | procedure.reports,
+        exam_keys=_exam_keys(procedure.ref, procedure.identifiers, procedure.accessions)
+        | _shared(procedure.reports),
         order_keys=_shared(procedure.based_on),
+        accessions=procedure.accessions,
         is_outside=bool(_OUTSIDE.search(procedure.concept.label)),
     )
 
@@ -371,5 +373,9 @@ def _exam_keys(ref: str, identifiers: frozenset[str], accessions: frozenset[str]
 
 
 def _shared(keys: Iterable[str]) -> frozenset[str]:
-    """Leave out what names nothing: an absent id, an identifier that is a bare `1`."""
-    return frozenset(key for key in keys if not key.endswith("/?") and not key.startswith("|"))
+    """Leave out what names nothing, or not to others.
+
+    An absent id, an identifier that is a bare `1`, a contained resource: every record may have
+    a `#1` of its own.
+    """
+    return frozenset(k for k in keys if not k.endswith("/?") and not k.startswith(("|", "#")))
