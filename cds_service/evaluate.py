@@ -4,7 +4,7 @@ The HTTP service, the command line, the demo and the tests all call these two fu
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,7 @@ from cds_service.decision import Decision, decide
 from cds_service.episodes import current_episode
 from cds_service.errors import EvidenceUnavailable, TooLarge
 from cds_service.fact_kinds import ReadingContext
-from cds_service.fhir import identifier_tokens
+from cds_service.fhir import Resource, identifier_tokens, objects, reference_of, resource_ref
 from cds_service.imaging_history.exams import imaging_history
 from cds_service.knowledge import Knowledge
 from cds_service.order_reading import read_orders, with_referenced_reasons
@@ -88,6 +88,7 @@ def evaluate(
         today=today,
     )
     _require_evidence(knowledge, chart)
+    chart = replace(chart, own_orders=_own_orders(drafts, chart))
     history = imaging_history(
         chart,
         definition=knowledge.order,
@@ -114,6 +115,20 @@ def evaluate(
         ),
         decisions=tuple(decision_object(knowledge, decision) for decision in judged),
     )
+
+
+def _own_orders(drafts: Iterable[Resource], chart: Chart) -> frozenset[str]:
+    """Name the drafts, and the orders that they replace or carry out: no duplicates of them."""
+    names: set[str] = set()
+    for draft in drafts:
+        names.add(resource_ref(draft))
+        names |= identifier_tokens(draft.get("identifier"))
+        for element in ("replaces", "basedOn"):
+            for reference in objects(draft.get(element)):
+                target = reference_of(reference)
+                names.add(chart.addresses.get(target, target))
+                names |= identifier_tokens(reference.get("identifier"))
+    return frozenset(names - {""})
 
 
 def _drafted(request: HookRequest) -> Source:

@@ -179,6 +179,8 @@ class Procedure(Record):
     identifiers: frozenset[str] = frozenset()
     based_on: frozenset[str] = frozenset()
     reports: frozenset[str] = frozenset()
+    accessions: frozenset[str] = frozenset()
+    categories: tuple[Concept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,11 +246,15 @@ class Encounter(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appointment(Record):
-    """A booked or proposed Appointment."""
+    """A booked or proposed Appointment; `notes` hold its description and comment."""
 
     status: str = ""
     start: DateInterval | None = None
     based_on: frozenset[str] = frozenset()
+    services: tuple[Concept, ...] = ()
+    """What it is for: serviceType and reasonCode."""
+    categories: tuple[Concept, ...] = ()
+    """serviceCategory and specialty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,7 +313,7 @@ class DiagnosticReport(Record):
 
     status: str = ""
     categories: frozenset[str] = frozenset()
-    """Upper-case category codes, for example RAD, LP29684-5."""
+    """Upper-case category codes and words, for example RAD, LP29684-5, RADIOLOGY."""
     effective: DateInterval | None = None
     issued: DateInterval | None = None
     updated: DateInterval | None = None
@@ -325,6 +331,21 @@ class DiagnosticReport(Record):
     """`Organization/id` of who performed it."""
     narrative: str = ""
     """Plain words of `text.div`; they may speak of other exams, so they are read last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentReference(Record):
+    """A current DocumentReference; `concept` is its type, `notes` description and titles."""
+
+    categories: tuple[Concept, ...] = ()
+    service_date: DateInterval | None = None
+    """`context.period`: when what is documented took place."""
+    created: DateInterval | None = None
+    """`date`: when the document was indexed, an upper bound."""
+    identifiers: frozenset[str] = frozenset()
+    accessions: frozenset[str] = frozenset()
+    related: frozenset[str] = frozenset()
+    """What it documents: `context.related`, and `basedOn` of R5."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,10 +377,14 @@ class Chart:
     diagnostic_reports: tuple[DiagnosticReport, ...] = ()
     encounters: tuple[Encounter, ...] = ()
     appointments: tuple[Appointment, ...] = ()
+    documents: tuple[DocumentReference, ...] = ()
+    """Only where the client sends them: no template asks for them."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Resource type → reason (`503`, `not sent`, `incomplete`, `withheld`, `timeout` …)."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """fullUrl of the `urn:` kind → `Type/id`, for references of the draft orders (quirk 35)."""
+    own_orders: frozenset[str] = frozenset()
+    """`Type/id` and `system|value` of the hook's drafts, and of what they replace or carry out."""
     foreign: int = 0
     """Resources of another patient that were dropped: counted, never described."""
 

@@ -636,7 +636,7 @@ def test_every_phrase_of_the_wording_is_used_and_none_is_missing() -> None:
     named = set(re.findall(r"""["']([a-z]+(?:_[a-z]+)*)["']""", code))
     asked = set(re.findall(r"""(?:phrase|heading|phrases)[(\[]["']([a-z_]+)["']""", code))
     phrases = set(knowledge().wording.phrases)
-    computed = re.compile(r"(protocol|alternatives|element|contrast)\.")
+    computed = re.compile(r"(protocol|alternatives|element|contrast|prior_date)\.")
 
     assert {p for p in phrases if not computed.match(p)} <= named | set(Rating)
     assert asked | set(Rating) <= phrases

@@ -6,7 +6,6 @@ import pytest
 from bundled import knowledge
 from charts import (
     CPT,
-    DICOM,
     LOINC,
     PATIENT,
     SNOMED,
@@ -15,8 +14,19 @@ from charts import (
     chart_of,
     code,
     history_of,
-    resource,
     terminology,
+)
+from exam_records import (
+    CT,
+    GENERIC,
+    LUMBAR,
+    MR,
+    WITHOUT,
+    WITHOUT_AND_WITH,
+    order,
+    procedure,
+    report,
+    study,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,55 +36,6 @@ from cds_service.findings import Strength
 from cds_service.imaging_history.exams import ImagingHistory, PriorExam, imaging_history
 from cds_service.order_reading import SiteCodes
 from cds_service.orders import ImagingProtocol
-
-MR = {"system": DICOM, "code": "MR"}
-CT = {"system": DICOM, "code": "CT"}
-LUMBAR = {"system": SNOMED, "code": "122496007"}
-RADIOLOGY = [code("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD")]
-WITHOUT = code(CPT, "72148")
-WITHOUT_AND_WITH = code(CPT, "72158")
-GENERIC = code(LOINC, "75490-3", "Radiology Reports")
-
-
-def study(**elements: object) -> Json:
-    """Return an ImagingStudy of a lumbar MRI, known by modality and series body site."""
-    defaults = {
-        "status": "available",
-        "started": "2025-11-10T10:00:00-05:00",
-        "modality": [MR],
-        "series": [{"modality": MR, "bodySite": LUMBAR, "numberOfInstances": 20}],
-    }
-    return resource("ImagingStudy", "s1", **{**defaults, **elements})
-
-
-def report(**elements: object) -> Json:
-    """Return a DiagnosticReport of a lumbar MRI, known by its code."""
-    defaults = {
-        "status": "final",
-        "category": RADIOLOGY,
-        "code": WITHOUT,
-        "effectiveDateTime": "2025-11-10",
-        "issued": "2025-11-11T09:00:00-05:00",
-        "conclusion": "L4-5 disc protrusion.",
-    }
-    return resource("DiagnosticReport", "r1", **{**defaults, **elements})
-
-
-def procedure(**elements: object) -> Json:
-    """Return a completed Procedure of a lumbar MRI."""
-    defaults = {"status": "completed", "code": WITHOUT, "performedDateTime": "2025-11-10"}
-    return resource("Procedure", "p1", **{**defaults, **elements})
-
-
-def order(**elements: object) -> Json:
-    """Return a completed order of a lumbar MRI."""
-    defaults = {
-        "status": "completed",
-        "intent": "order",
-        "code": WITHOUT,
-        "authoredOn": "2025-11-01",
-    }
-    return resource("ServiceRequest", "o1", **{**defaults, **elements})
 
 
 def one(history: ImagingHistory) -> PriorExam:
@@ -635,7 +596,9 @@ def test_an_active_order_is_in_flight_unless_an_exam_followed(
     ("intent", "expected"), [("order", Strength.STRONG), ("proposal", Strength.POSSIBLE)]
 )
 def test_a_firm_order_in_flight_is_strong(intent: str, expected: Strength) -> None:
-    (exam,) = history_of(order(status="active", intent=intent)).in_flight
+    raw = order(status="active", intent=intent, authoredOn="2026-03-01")
+
+    (exam,) = history_of(raw).in_flight
 
     assert exam.in_flight
     assert expected is exam.strength

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fixture_stories import PREFETCH_KEYS
 
-from cds_service.chart.sources import Source, SourceState
+from cds_service.chart.sources import Source, SourceState, read_sources
 from cds_service.fixture_server.behaviour import Behaviour, Fault
 from cds_service.fixture_server.server import FixtureServer
 from cds_service.fixture_server.store import FixtureStore
@@ -785,3 +785,19 @@ def test_a_whole_synthea_chart_is_read_page_by_page(shared: Path, reader: FhirRe
     assert patient == sources["patient"].content
     assert expected == {key: len(ids_in(sources[key])) for key in expected}
     assert 250 < expected["observations"]
+
+
+def test_documents_and_bookings_are_read_under_any_key(reader: FhirReader) -> None:
+    """Decision table §7: no template asks for them, but what a client sends is not thrown away."""
+    more = {**bundle(resource("DocumentReference", 1)), "link": [{"relation": "next", "url": "x"}]}
+    prefetch = {"documents": more, "visits": bundle(resource("Appointment", 1)), "goals": None}
+
+    sources = sources_of(request_to(None, prefetch=prefetch), reader)
+
+    extra = [sources["documents"], sources["visits"]]
+    assert "goals" not in sources
+    assert [("DocumentReference", True), ("Appointment", True)] == [
+        (source.resource_type, source.is_extra) for source in extra
+    ]
+    assert {} == read_sources(extra).unreadable
+    assert 2 == len(read_sources(extra).rows)

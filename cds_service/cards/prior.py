@@ -8,8 +8,10 @@ from collections.abc import Mapping
 
 from cds_service.cards.order_writing import Wire
 from cds_service.decision import Decision
+from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Strength
 from cds_service.imaging_history.exams import PriorExam
+from cds_service.imaging_history.members import SourceKind
 from cds_service.knowledge import Knowledge
 
 _SOURCES = frozenset({"ImagingStudy", "DiagnosticReport", "Procedure", "ServiceRequest"})
@@ -46,10 +48,38 @@ def prior_line(knowledge: Knowledge, decision: Decision) -> str:
 def _told(phrases: Mapping[str, str], exam: PriorExam) -> str:
     kinds = " + ".join(dict.fromkeys(source.partition("/")[0] for source in exam.sources))
     notes = (
+        phrases.get(_dated_by(exam), ""),
         phrases[f"contrast.{exam.contrast.value}"],
         kinds,
         phrases["prior_outside"] if exam.is_outside else "",
         phrases["prior_ordered"] if exam.is_order_only else "",
         phrases["possible"] if exam.strength is Strength.POSSIBLE else "",
     )
-    return f"{exam.when.text} ({', '.join(filter(None, notes))})"
+    return f"{_date(phrases, exam.when)} ({', '.join(filter(None, notes))})"
+
+
+def _date(phrases: Mapping[str, str], when: DateInterval) -> str:
+    """Return the date in words; a completed order gives the first day that it may be."""
+    if when.precision is not Precision.UNKNOWN:
+        return when.text
+    since = f"{phrases['prior_since']} {when.earliest.isoformat()}" if when.earliest else ""
+    return since or phrases["no_date"]
+
+
+def _dated_by(exam: PriorExam) -> str:
+    """Name the phrase that says which date this is, where it is not that of the exam itself."""
+    when = exam.when
+    givers = {member.kind for member in exam.members if when in member.dates}
+    if when.precision is Precision.UNKNOWN or when.element in {"issued", "meta.lastUpdated"}:
+        named = when.element
+    elif givers == {SourceKind.ORDER}:
+        named = "order"
+    elif when.precision is Precision.UPPER_BOUND:
+        # Only a document has another date that bounds its exam: `date`, or what older releases
+        # call `indexed` or `created`.
+        named = "document"
+    elif when.element.endswith("eriod.end"):
+        named = "period.end"
+    else:
+        named = {Precision.MONTH: "month", Precision.YEAR: "year"}.get(when.precision, "")
+    return f"prior_date.{named}"

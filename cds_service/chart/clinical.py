@@ -334,12 +334,15 @@ def read_appointment(entry: Entry, desk: Desk) -> Appointment | None:
     status = code_of(raw.get("status"))
     if status in _NO_APPOINTMENT:
         return None
-    services = desk.concepts(raw.get("serviceType"), raw.get("appointmentType"))
+    services = desk.concepts(raw.get("serviceType"))
+    kinds = (*services, *desk.concepts(raw.get("appointmentType")))
     return Appointment(
         ref=entry.ref,
-        concept=next(iter(services), NO_CONCEPT),
+        concept=next(iter(kinds), NO_CONCEPT),
         notes=texts_of((raw.get("description"), raw.get("comment"))),
         status=status,
         start=desk.date(raw, (("start", ""), ("requestedPeriod", "start"))),
         based_on=desk.links(raw.get("basedOn")),
+        services=services + desk.concepts(raw.get("reasonCode"), raw.get("reason")),
+        categories=desk.concepts(raw.get("serviceCategory"), raw.get("specialty")),
     )

@@ -1,4 +1,4 @@
-"""Procedure, ServiceRequest, ImagingStudy and DiagnosticReport as records.
+"""Procedure, ServiceRequest, ImagingStudy, DiagnosticReport, DocumentReference as records.
 
 Dates are kept as sent, future ones too: a completed exam in the future is no exam (quirk 7).
 Source: decision table §2.2 and §7.1; `ehr-integration.md` §5, quirks 4, 5, 15, 27–30, 45–50.
@@ -34,6 +34,7 @@ from cds_service.findings import Strength
 from cds_service.records import (
     Concept,
     DiagnosticReport,
+    DocumentReference,
     ImagingStudy,
     Procedure,
     ProcedureState,
@@ -83,6 +84,10 @@ _TAG = re.compile(r"<[^<>]{0,500}>")
 _BLANKS = re.compile(r"\s+")
 _LONGEST_NARRATIVE = 4000
 _LONGEST_TEXT = 2000
+_LONGEST_CONCLUSION = 10_000
+"""Recommendations stand at the end of a conclusion."""
+_DOCUMENT_DATE: tuple[Element, ...] = (("date", ""), ("indexed", ""), ("created", ""))
+_PERIOD: tuple[Element, ...] = (("period", "start"), ("period", "end"))
 
 
 def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
@@ -94,6 +99,7 @@ def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
     if state is None or not concept.label:
         return None
     reasons = _reasons(raw)
+    orders = _opened(raw, "basedOn")
     performed = desk.date(raw, _PERFORMED)
     for name in ("performedString", "occurrenceString"):
         performed = performed or desk.date(raw, ((name, ""),)) or year_in(raw.get(name), name)
@@ -108,8 +114,10 @@ def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
         reasons=desk.concepts(reasons),
         reason_refs=tuple(sorted(desk.targets(raw.get("reasonReference"), reasons))),
         identifiers=identifier_tokens(raw.get("identifier")),
-        based_on=desk.links(raw.get("basedOn")),
-        reports=desk.targets(raw.get("report")),
+        based_on=desk.links(orders),
+        accessions=_accessions(raw, orders),
+        reports=desk.links(_opened(raw, "report")),
+        categories=desk.concepts(raw.get("category")),
     )
 
 
@@ -182,12 +190,15 @@ def read_imaging_study(entry: Entry, desk: Desk) -> ImagingStudy | None:
         return None
     series = objects(raw.get("series"))[:_MOST_SERIES]
     procedures = [*codeables(raw.get("procedureCode")), *codeables(raw.get("procedure"))]
-    procedure_refs = sorted(desk.targets(raw.get("procedureReference"), raw.get("procedure")))
+    procedure_refs = sorted(
+        desk.targets(raw.get("procedure")) | desk.links(_opened(raw, "procedureReference"))
+    )
     identifiers = [
         *objects(raw.get("identifier")),
         *({"system": "urn:dicom:uid", "value": uid} for uid in texts_of((raw.get("uid"),))),
     ]
-    accessions = _accessions(raw, objects(raw.get("basedOn"))) | frozenset(
+    orders = _opened(raw, "basedOn")
+    accessions = _accessions(raw, orders) | frozenset(
         texts_of((object_of(raw.get("accession")).get("value"),))
     )
     return ImagingStudy(
@@ -201,12 +212,12 @@ def read_imaging_study(entry: Entry, desk: Desk) -> ImagingStudy | None:
         ),
         body_sites=_once(desk, raw.get("bodySite"), *(s.get("bodySite") for s in series)),
         procedures=desk.concepts(procedures),
-        started=desk.date(raw, (("started", ""),)) or _earliest(series, desk),
+        started=desk.date(raw, (("started", ""),)) or _earliest(series, desk, "series.started"),
         updated=_updated(raw, desk),
         identifiers=identifier_tokens(identifiers),
         accessions=accessions,
         study_uids=study_uids(identifiers),
-        based_on=desk.links(raw.get("basedOn")),
+        based_on=desk.links(orders),
         procedure_ref=next(iter(procedure_refs), ""),
         facility=_facility(series),
         facility_refs=_facility_refs(series, desk),
@@ -224,12 +235,12 @@ def _has_images(raw: Resource, series: list[Resource]) -> bool:
     return any(count > 0 for count in counts) or any(s.get("instance") for s in series)
 
 
-def _earliest(series: list[Resource], desk: Desk) -> DateInterval | None:
-    dates = (desk.date(part, (("started", ""),)) for part in series)
+def _earliest(parts: list[Resource], desk: Desk, element: str) -> DateInterval | None:
+    dates = (desk.date(part, (("started", ""),)) for part in parts)
     known = [when for when in dates if when is not None]
     if not known:
         return None
-    return replace(min(known, key=lambda when: when.latest), element="series.started")
+    return replace(min(known, key=lambda when: when.latest), element=element)
 
 
 def _updated(raw: Resource, desk: Desk) -> DateInterval | None:
@@ -245,36 +256,44 @@ def read_diagnostic_report(entry: Entry, desk: Desk) -> DiagnosticReport | None:
     if status in _NO_REPORT:
         return None
     forms = objects(raw.get("presentedForm"))
-    orders = [*objects(raw.get("basedOn")), *objects(raw.get("request"))]
+    orders = _opened(raw, "basedOn", "request")
+    studies = _opened(raw, "imagingStudy", "study")
     issued = desk.date(raw, (("issued", ""),))
-    studies = [*objects(raw.get("imagingStudy")), *objects(raw.get("study"))]
     return DiagnosticReport(
         ref=entry.ref,
         concept=desk.concept(raw.get("code")),
         notes=texts_of(
             (
                 *(form.get("title") for form in forms),
-                *_order_names(raw, orders, desk),
+                *(order.get("display") for order in orders),
+                *(desk.concept(order.get("code")).label for order in orders),
                 *(study.get("display") for study in studies),
+                *(study.get("description") for study in studies),
             )
         )
         + note_texts(raw.get("note")),
         status=status,
-        categories=frozenset(code.upper() for code in codes_of(raw.get("category"))),
-        effective=desk.date(raw, _EFFECTIVE),
+        categories=_categories(raw, desk),
+        effective=desk.date(raw, _EFFECTIVE) or _earliest(studies, desk, "imagingStudy.started"),
         issued=None if issued is None else issued.as_upper_bound(),
         updated=_updated(raw, desk),
-        conclusion=text_of(raw.get("conclusion"))[:_LONGEST_TEXT],
+        conclusion=text_of(raw.get("conclusion"))[:_LONGEST_CONCLUSION],
         conclusion_codes=desk.concepts(raw.get("conclusionCode"), raw.get("codedDiagnosis")),
         url=next((u for f in forms if (u := text_of(f.get("url"))).startswith("https://")), ""),
         identifiers=identifier_tokens(raw.get("identifier")),
-        accessions=_accessions(raw, orders),
-        imaging_studies=desk.targets(studies),
+        accessions=_accessions(raw, [*orders, *studies]),
+        imaging_studies=desk.links(studies),
         based_on=desk.links(orders),
         facility=_facility([raw]),
         facility_refs=_facility_refs([raw], desk),
         narrative=_narrative(raw),
     )
+
+
+def _categories(raw: Resource, desk: Desk) -> frozenset[str]:
+    """Codes of the category, and its words: local codes often carry a display only."""
+    words = (word for concept in desk.concepts(raw.get("category")) for word in concept.words)
+    return frozenset(said.upper() for said in (*codes_of(raw.get("category")), *words))
 
 
 def _accessions(raw: Resource, orders: list[Resource]) -> frozenset[str]:
@@ -284,14 +303,48 @@ def _accessions(raw: Resource, orders: list[Resource]) -> frozenset[str]:
     )
 
 
-def _order_names(raw: Resource, orders: list[Resource], desk: Desk) -> Iterable[str]:
-    """Words for the orders of a report: their display, or the code of a contained order."""
+def _opened(raw: Resource, *elements: str) -> list[Resource]:
+    """Return References, and the contained resources that they lead to (§2.2).
+
+    Either may carry what identifies an exam or its order.
+    """
+    references = [reference for element in elements for reference in objects(raw.get(element))]
     contained = {f"#{text_of(c.get('id'))}": c for c in objects(raw.get("contained"))}
-    for order in orders:
-        yield text_of(order.get("display"))
-        inner = contained.get(reference_of(order))
-        if inner is not None:
-            yield desk.concept(inner.get("code")).label
+    inner = (contained.get(reference_of(reference)) for reference in references)
+    return [*references, *(resource for resource in inner if resource is not None)]
+
+
+def read_document_reference(entry: Entry, desk: Desk) -> DocumentReference | None:
+    """Return a current document: a scanned outside report is often nothing else (§7.1)."""
+    raw = entry.resource
+    if code_of(raw.get("status")) != "current" or code_of(raw.get("docStatus")) == "cancelled":
+        return None
+    # R4 and STU3 have a context; in R5 its members stand on top and `context` is a Reference.
+    context = {**raw, **object_of(raw.get("context"))}
+    related = [
+        part.get("ref") if isinstance(part.get("ref"), dict) else part
+        for part in (*objects(context.get("related")), *objects(raw.get("basedOn")))
+    ]
+    contents = [object_of(part.get("attachment")) for part in objects(raw.get("content"))]
+    served = desk.date(context, _PERIOD)
+    created = desk.date(raw, _DOCUMENT_DATE)
+    identifiers = [*objects(raw.get("masterIdentifier")), *objects(raw.get("identifier"))]
+    return DocumentReference(
+        ref=entry.ref,
+        concept=desk.concept(raw.get("type")),
+        notes=texts_of((raw.get("description"), *(content.get("title") for content in contents))),
+        categories=desk.concepts(raw.get("category"), raw.get("class")),
+        service_date=None
+        if served is None
+        else replace(served, element=f"context.{served.element}"),
+        created=None if created is None else created.as_upper_bound(),
+        identifiers=identifier_tokens(identifiers),
+        accessions=accession_numbers(identifiers)
+        | frozenset[str]().union(
+            *(accession_numbers(object_of(part).get("identifier")) for part in related)
+        ),
+        related=desk.links(related),
+    )
 
 
 def _performers(parts: Iterable[Resource]) -> Iterable[Resource]:

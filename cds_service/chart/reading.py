@@ -23,6 +23,7 @@ from cds_service.chart.clinical import (
 )
 from cds_service.chart.imaging import (
     read_diagnostic_report,
+    read_document_reference,
     read_imaging_study,
     read_procedure,
     read_service_request,
@@ -87,6 +88,7 @@ def read_chart(
         diagnostic_reports=records(read_diagnostic_report, "DiagnosticReport"),
         encounters=records(read_encounter, "Encounter"),
         appointments=records(read_appointment, "Appointment"),
+        documents=records(read_document_reference, "DocumentReference"),
         unreadable=unreadable,
         addresses=resources.addresses.by_url,
         foreign=resources.foreign,

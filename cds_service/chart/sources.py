@@ -57,6 +57,8 @@ class Source:
     """Further pages that were read."""
     reason: str = ""
     """Why it was not read: `503`, `timeout`, `401` …; never data."""
+    is_extra: bool = False
+    """No template asks for it: what it lacks is not missing from what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def read_sources(sources: Iterable[Source]) -> SourceRows:
             contents.read_pages(source.content, source.more)
         rows.extend(contents.rows)
         reason = _reason(source, contents)
-        if reason:
+        if reason and not source.is_extra:
             unreadable.setdefault(source.resource_type, reason)
     return SourceRows(tuple(rows), unreadable)
 

@@ -11,124 +11,14 @@ from itertools import chain
 from typing import TypeAlias
 
 from cds_service.fhir_dates import DateInterval, Precision
-from cds_service.imaging_history.members import Member, MemberState, SourceKind
+from cds_service.imaging_history.cluster import PARTIAL, SAME_EXAM, Cluster, moved
+from cds_service.imaging_history.members import Member
 from cds_service.imaging_history.names import ExamKind
-from cds_service.orders import ImagingProtocol
 
-SAME_EXAM = timedelta(days=1)
 SAME_EXAM_ISSUED = timedelta(days=3)
 """Reports are often issued a day or two after the exam."""
 _MOST_COMPARED = 20
 """Separate exams of one day that a further record of that day is compared with."""
-
-_PARTIAL = frozenset({Precision.MONTH, Precision.YEAR})
-_VAGUE = frozenset({ExamKind.UNNAMED, ExamKind.UNCERTAIN})
-_BY_PREFERENCE = (
-    ExamKind.LUMBAR_MRI,
-    ExamKind.LUMBAR_CT,
-    ExamKind.UNCERTAIN,
-    ExamKind.OTHER,
-    ExamKind.UNNAMED,
-)
-
-
-class Cluster:
-    """The records of one exam, best source first."""
-
-    def __init__(self, member: Member) -> None:
-        """Begin with one record."""
-        self._members = [member]
-        self._is_sorted = True
-        self.accessions = set(member.accessions)
-        self.study_uids = set(member.study_uids)
-        self.has_images = member.has_images
-
-    def join(self, other: "Cluster") -> None:
-        """Take over the records of another cluster."""
-        self._members.extend(other.members)
-        self._is_sorted = False
-        self.accessions |= other.accessions
-        self.study_uids |= other.study_uids
-        self.has_images = self.has_images or other.has_images
-
-    @property
-    def members(self) -> list[Member]:
-        """The records, best source first."""
-        if not self._is_sorted:
-            self._members.sort(key=lambda m: m.sort_key)
-            self._is_sorted = True
-        return self._members
-
-    @property
-    def sort_key(self) -> tuple[int, str]:
-        """That of its best source."""
-        return self.members[0].sort_key
-
-    @property
-    def is_order_only(self) -> bool:
-        """No record of the exam itself."""
-        return self.members[0].kind is SourceKind.ORDER
-
-    @property
-    def is_done(self) -> bool:
-        """Some record says that it took place."""
-        return any(m.state is MemberState.DONE for m in self.members)
-
-    @property
-    def kind(self) -> ExamKind:
-        """What it is an exam of; what was done outranks what was ordered (quirk 15)."""
-        kinds = {m.name.kind for m in self.members if m.kind is not SourceKind.ORDER}
-        if kinds <= _VAGUE:
-            kinds = {m.name.kind for m in self.members}
-        return next(kind for kind in _BY_PREFERENCE if kind in kinds)
-
-    @property
-    def is_doubtful(self) -> bool:
-        """A better source names another exam than the one that makes it a lumbar MRI."""
-        named = [m for m in self.members if m.name.kind not in _VAGUE]
-        best = {m.name.kind for m in named if m.kind is named[0].kind}
-        return bool(best) and self.kind not in best
-
-    @property
-    def contrast(self) -> ImagingProtocol:
-        """Contrast as the best source that states it says; one lumbar region beats several."""
-        protocols = [m.name.protocol for m in self.members if m.name.kind is ExamKind.LUMBAR_MRI]
-        several = ImagingProtocol.MULTIREGION
-        stated = (p for p in protocols if p not in {ImagingProtocol.UNSPECIFIED, several})
-        unstated = several if several in protocols else ImagingProtocol.UNSPECIFIED
-        return next(stated, unstated)
-
-    def when(self, today: date) -> DateInterval | None:
-        """Return the best date: of a day, else partial, else a bound. Future ones are not read.
-
-        Within each: study, report, procedure, order; a stopped attempt last.
-        """
-        members = sorted(self.members, key=lambda m: m.state is MemberState.ATTEMPTED)
-        dates = [d for m in members for d in m.dates if not d.is_future(today)]
-        days = (d for d in dates if d.precision is Precision.DAY)
-        partial = (d for d in dates if d.precision in _PARTIAL)
-        issued = (m.issued for m in members if m.issued and m.issued.latest <= today + SAME_EXAM)
-        ordered = (d for d in dates if d.precision is Precision.UNKNOWN)
-        updated = (m.updated for m in members if m.updated)
-        return next(chain(days, partial, issued, ordered, updated), None)
-
-    def is_future(self, today: date) -> bool:
-        """All dates of the exam lie in the future."""
-        dates = [d for m in self.members for d in m.dates]
-        return bool(dates) and all(d.is_future(today) for d in dates)
-
-    def is_separate_from(self, other: "Cluster") -> bool:
-        """Two exams of one day: other accession number, both with images of other studies."""
-        return (
-            self.has_images
-            and other.has_images
-            and _differ(self.accessions, other.accessions)
-            and _differ(self.study_uids, other.study_uids)
-        )
-
-
-def _differ(some: set[str], others: set[str]) -> bool:
-    return bool(some) and bool(others) and some.isdisjoint(others)
 
 
 def clusters(
@@ -162,7 +52,10 @@ def _not_lumbar(found: list[Cluster], lumbar: list[Cluster], today: date) -> lis
         if day == date.max:
             left.append(cluster)
             continue
-        low, high = bisect_left(days, day - SAME_EXAM), bisect_right(days, day + SAME_EXAM)
+        low, high = (
+            bisect_left(days, moved(day, -SAME_EXAM)),
+            bisect_right(days, moved(day, SAME_EXAM)),
+        )
         if not _joined((c for _, c in dated[low:high]), cluster):
             left.append(cluster)
     return left
@@ -216,10 +109,17 @@ def _by_order(found: list[Cluster], today: date) -> list[Cluster]:
 
 
 def _join_order(groups: _Groups, indexes: list[int], today: date) -> None:
-    """Join what belongs to one order: records of one exam, then the order with its first exam."""
+    """Join what belongs to one order: records of one exam, then the order with its first exam.
+
+    What is planned belongs to the order only while that is open: a standing order goes on.
+    """
     days = {i: _day(groups.clusters[i], today) for i in indexes}
-    exams = [i for i in indexes if not groups.clusters[i].is_order_only]
     orders = [i for i in indexes if groups.clusters[i].is_order_only]
+    bookings = [i for i in orders if groups.clusters[i].is_booking_only]
+    orders = [i for i in orders if i not in bookings]
+    records = [i for i in indexes if i not in orders and i not in bookings]
+    planned = [i for i in records if groups.clusters[i].is_future(today)]
+    exams = [i for i in records if i not in planned]
     firsts: list[int] = []
     last = date.min
     for index in sorted(exams, key=days.__getitem__):
@@ -229,11 +129,19 @@ def _join_order(groups: _Groups, indexes: list[int], today: date) -> None:
         else:
             firsts.append(index)
         last = last if day == date.max else day
+    still_open: list[int] = []
     for index in orders:
         written = _written(groups.clusters[index])
-        fitting = (i for i in firsts if written is None or days[i] >= written - SAME_EXAM)
-        target = next(fitting, orders[0] if not exams else index)
-        groups.join(target, index)
+        fitting = (i for i in firsts if written is None or days[i] >= moved(written, -SAME_EXAM))
+        done = next(fitting, None)
+        if done is not None:
+            groups.join(done, index)
+        else:
+            still_open.append(index)
+    # Orders that follow one another without an exam are one; after an exam each stands alone.
+    waiting = [*(still_open if not exams else still_open[:1]), *planned]
+    for index in (*waiting, *bookings) if waiting else ():
+        groups.join(waiting[0], index)
 
 
 def _day(cluster: Cluster, today: date) -> date:
@@ -258,12 +166,12 @@ def _by_date(found: list[Cluster], today: date, since: date) -> list[Cluster]:
     issued: list[_Dated] = []
     orders: list[Cluster] = []
     undated: list[Cluster] = []
-    apart: list[Cluster] = []
+    planned: list[Cluster] = []
     for cluster in found:
         when = cluster.when(today)
         if when is not None and when.precision is Precision.DAY:
             days.append((when.latest, cluster))
-        elif when is not None and when.precision in _PARTIAL:
+        elif when is not None and when.precision in PARTIAL:
             partial.append((when, cluster))
         elif when is not None and when.element == "issued":
             issued.append((when.latest, cluster))
@@ -272,15 +180,14 @@ def _by_date(found: list[Cluster], today: date, since: date) -> list[Cluster]:
         elif cluster.is_done and not cluster.is_future(today):
             undated.append(cluster)
         else:
-            apart.append(cluster)
+            planned.append(cluster)
     dated = _swept(days, SAME_EXAM)
     dated = _sorted(dated + _swept(_not_near(issued, dated), SAME_EXAM_ISSUED))
     standing = [cluster for _, cluster in dated] + _not_within(partial, dated)
     return [
         *standing,
-        *_not_recent(undated, dated, since),
-        *_not_done(orders, dated),
-        *apart,
+        *_not_recent(undated, dated, since, today),
+        *_not_planned(planned, _not_done(orders, dated)),
     ]
 
 
@@ -310,8 +217,8 @@ def _not_near(issued: list[_Dated], dated: list[_Dated]) -> list[_Dated]:
     days = [day for day, _ in dated]
     left: list[_Dated] = []
     for on, cluster in _sorted(issued):
-        low = bisect_left(days, on - SAME_EXAM_ISSUED)
-        high = bisect_right(days, on + SAME_EXAM_ISSUED)
+        low = bisect_left(days, moved(on, -SAME_EXAM_ISSUED))
+        high = bisect_right(days, moved(on, SAME_EXAM_ISSUED))
         near = sorted((abs(days[i] - on), days[i], i) for i in range(low, high))
         if not _joined((dated[i][1] for _, _, i in near), cluster):
             left.append((on, cluster))
@@ -323,8 +230,8 @@ def _not_within(partial: list[tuple[DateInterval, Cluster]], dated: list[_Dated]
     days = [day for day, _ in dated]
     left: list[tuple[DateInterval, Cluster]] = []
     for when, cluster in sorted(partial, key=_precise_then_source):
-        low = bisect_left(days, (when.earliest or when.latest) - SAME_EXAM)
-        high = bisect_right(days, when.latest + SAME_EXAM)
+        low = bisect_left(days, moved(when.earliest or when.latest, -SAME_EXAM))
+        high = bisect_right(days, moved(when.latest, SAME_EXAM))
         within = dated[max(low, high - _MOST_COMPARED) : high]
         around = (c for other, c in left[-_MOST_COMPARED:] if _overlap(other, when))
         if not _joined(chain((c for _, c in reversed(within)), around), cluster):
@@ -343,31 +250,68 @@ def _overlap(some: DateInterval, other: DateInterval) -> bool:
     ) <= some.latest
 
 
-def _not_recent(undated: list[Cluster], dated: list[_Dated], since: date) -> list[Cluster]:
-    """Join undated records with the newest recent exam, else with each other (quirk 6)."""
+def _not_recent(
+    undated: list[Cluster], dated: list[_Dated], since: date, today: date
+) -> list[Cluster]:
+    """Join undated records with the newest recent exam, else with each other (quirk 6).
+
+    One that is known to be older than a day is not an exam of a later day.
+    """
     left: list[Cluster] = []
     for cluster in sorted(undated, key=lambda c: c.sort_key):
-        recent = (c for day, c in reversed(dated[-_MOST_COMPARED:]) if day >= since)
-        if not _joined(chain(recent, left[:_MOST_COMPARED]), cluster):
+        bound = cluster.bound(today)
+        latest = date.max if bound is None else moved(bound, SAME_EXAM)
+        recent = (c for day, c in reversed(dated[-_MOST_COMPARED:]) if since <= day <= latest)
+        alike = (c for c in left[:_MOST_COMPARED] if _is_near(c.bound(today), bound))
+        if not _joined(chain(recent, alike), cluster):
             left.append(cluster)
     return left
+
+
+def _is_near(one: date | None, other: date | None) -> bool:
+    """Records without date are not told apart; of two bounds the later may be a newer exam."""
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= SAME_EXAM_ISSUED
 
 
 def _not_done(orders: list[Cluster], dated: list[_Dated]) -> list[Cluster]:
     """Join orders with the first exam after they were written: orders are often never closed.
 
     Of what is left, orders written within a day of each other are one (placer and filler).
+    A booking without an order is for the newest open one, unless the exam of its day was done.
     """
     days = [day for day, _ in dated]
     open_orders: list[_Dated] = []
     completed: list[_Dated] = []
+    bookings: list[Cluster] = []
     for cluster in orders:
         written = _written(cluster) or date.max
         place = bisect_left(days, written)
-        if not _joined((c for _, c in dated[place : place + 1]), cluster):
+        if cluster.is_booking_only:
+            bookings.append(cluster)
+        elif not _joined((c for _, c in dated[place : place + 1]), cluster):
             (completed if cluster.is_done else open_orders).append((written, cluster))
-    left = _swept(completed, SAME_EXAM) + _swept(open_orders, SAME_EXAM)
-    return [cluster for _, cluster in left]
+    waiting = [cluster for _, cluster in _swept(open_orders, SAME_EXAM)]
+    left = [cluster for _, cluster in _swept(completed, SAME_EXAM)] + waiting
+    for booking in bookings:
+        low = bisect_left(days, moved(booking.planned, -SAME_EXAM))
+        high = bisect_right(days, moved(booking.planned, SAME_EXAM))
+        candidates = chain((c for _, c in dated[low:high]), reversed(waiting))
+        if not _joined(candidates, booking):
+            left.append(booking)
+    return left
+
+
+def _not_planned(planned: list[Cluster], orders: list[Cluster]) -> list[Cluster]:
+    """Join a study or report that is registered for a coming day with the newest open order."""
+    waiting = [c for c in reversed(orders) if not c.is_done]
+    apart = [
+        cluster
+        for cluster in sorted(planned, key=lambda c: c.sort_key)
+        if not (cluster.is_in_flight and _joined(waiting, cluster))
+    ]
+    return [*orders, *apart]
 
 
 def _joined(candidates: Iterable[Cluster], cluster: Cluster) -> bool:

@@ -5,16 +5,19 @@ Source: decision table §7.1, columns "is it a lumbar MRI?" and "valid exam?".
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import IntEnum
 
-from cds_service.fhir_dates import DateInterval, Precision
+from cds_service.fhir_dates import DateInterval, Precision, on_or_after
 from cds_service.findings import Strength
 from cds_service.imaging_history.names import ExamKind, ExamName, ExamNames, ExamWords
 from cds_service.records import (
+    Appointment,
     Chart,
+    Concept,
     DiagnosticReport,
+    DocumentReference,
     ImagingStudy,
     Procedure,
     ProcedureState,
@@ -26,11 +29,28 @@ _RADIOLOGY = frozenset(
     {"RAD", "LP29684-5", "IMG", "IMAGING", "RADIOLOGY", "NMR", "MRI", "MR", "363679005"}
 )
 _MR_CATEGORIES = frozenset({"NMR", "MRI", "MR"})
+_RADIOLOGY_WORDS = re.compile(
+    r"\b(?:radiology|(?:diagnostic |medical )?imaging|MRI?|magnetic resonance)\b", re.IGNORECASE
+)
 _LIMITED = re.compile(
     r"(?<!not )(?<!no )\b(?:non-?diagnostic|motion[- ]degraded|incomplete|limited)\b", re.IGNORECASE
 )
 _OUTSIDE = re.compile(r"\boutside\b", re.IGNORECASE)
 _EXAM_WORDS = re.compile(r"\bMR|magnetic|\bCT|tomogra|spin|lumb|\bL/?S", re.IGNORECASE)
+# A paper about an exam that is, or is not yet, to be done; a visit that talks of one.
+_NO_REPORT = re.compile(
+    r"\b(?:orders?|ordering|requisition|requests?|referrals?|(?:pre-?)?authori[sz]ations?|pre-?cert"
+    r"|consent|questionnaire|screening|checklist|instructions?|education|appointments?"
+    r"|schedul\w{1,3}|reminder|denial|denied|invoice|bill(?:ing)?)\b",
+    re.IGNORECASE,
+)
+_NO_SCAN = re.compile(
+    r"\b(?:reviews?|results?|discuss\w{0,4}|consult\w{0,7}|follow-?\s?up|visit|call"
+    r"|cancel\w{0,6}|authori[sz]ations?)\b",
+    re.IGNORECASE,
+)
+_BOOKED = frozenset({"booked", "pending", "arrived", "checked-in"})
+_RECORDS = ("ImagingStudy", "DiagnosticReport", "Procedure")
 SPINE_EXAMS = frozenset({ExamKind.LUMBAR_MRI, ExamKind.LUMBAR_CT, ExamKind.UNCERTAIN})
 
 
@@ -41,6 +61,9 @@ class SourceKind(IntEnum):
     REPORT = 1
     PROCEDURE = 2
     ORDER = 3
+    APPOINTMENT = 4
+    DOCUMENT = 5
+    """Last: its title is all that is read, so what anything else says goes before it."""
 
 
 class MemberState(IntEnum):
@@ -71,6 +94,8 @@ class Member:
     """Not later than."""
     authored: DateInterval | None = None
     """Orders: the exam is not earlier than this."""
+    planned: DateInterval | None = None
+    """Orders and bookings: when it is to be done."""
     exam_keys: frozenset[str] = frozenset()
     """What only one exam has: its records, accession number, study UID, identifiers."""
     order_keys: frozenset[str] = frozenset()
@@ -95,7 +120,8 @@ def members(chart: Chart, names: ExamNames, today: date) -> list[Member]:
     """Return every record that names a spine exam, and all with links if there is any.
 
     Most charts hold none, and most procedures and laboratory reports are far from one, so a
-    quick look comes first.
+    quick look comes first. What is in flight for one of the hook's own orders is the draft under
+    another name, and says nothing of another exam.
     """
     studies = [_study(study, names) for study in chart.imaging_studies]
     reports = [r for r in chart.diagnostic_reports if _may_speak(r, names, r.narrative)]
@@ -108,6 +134,8 @@ def members(chart: Chart, names: ExamNames, today: date) -> list[Member]:
         *(_report(report, names) for report in reports),
         *(_procedure(procedure, names) for procedure in procedures),
         *(_order(order, names, today) for order in orders),
+        *(_appointment(booking, names, today) for booking in chart.appointments),
+        *(d for d in (_document(d, names) for d in chart.documents) if d is not None),
     ]
     if not any(member.name.kind in SPINE_EXAMS for member in found):
         return []
@@ -118,7 +146,17 @@ def members(chart: Chart, names: ExamNames, today: date) -> list[Member]:
         *(_report(report, names) for report in linked_reports),
         *(_procedure(procedure, names) for procedure in linked_procedures),
     )
-    return found + [member for member in linked if member.order_keys or len(member.exam_keys) > 1]
+    found += [member for member in linked if member.order_keys or len(member.exam_keys) > 1]
+    # An order that another one in the chart replaces no longer stands either.
+    gone = chart.own_orders.union(*(order.replaces for order in chart.service_requests))
+    return [_without_plans(member, gone) for member in found]
+
+
+def _without_plans(member: Member, orders: frozenset[str]) -> Member:
+    if member.state is not MemberState.IN_FLIGHT:
+        return member
+    keys = member.order_keys | member.exam_keys | {member.ref}
+    return member if keys.isdisjoint(orders) else replace(member, state=MemberState.NONE)
 
 
 def _may_speak(record: Record, names: ExamNames, *words: str) -> bool:
@@ -158,7 +196,7 @@ def _study(study: ImagingStudy, names: ExamNames) -> Member:
         strength=_certain(name),
         dates=_known(study.started),
         updated=study.updated,
-        exam_keys=_exam_keys(study.ref, study.identifiers, study.accessions) | procedure,
+        exam_keys=_exam_keys(study.ref, study.identifiers, study.accessions) | _shared(procedure),
         order_keys=_shared(study.based_on),
         accessions=study.accessions,
         study_uids=study.study_uids,
@@ -179,8 +217,7 @@ def _report(report: DiagnosticReport, names: ExamNames) -> Member:
     )
     if name.kind is ExamKind.UNNAMED and report.narrative:
         name = names.read_narrative(report.narrative)
-    is_radiology = not _RADIOLOGY.isdisjoint(report.categories)
-    is_certain = (name.by_code or is_radiology) and bool(report.status)
+    is_certain = (name.by_code or _is_radiology(report.categories)) and bool(report.status)
     return Member(
         ref=report.ref,
         kind=SourceKind.REPORT,
@@ -191,7 +228,7 @@ def _report(report: DiagnosticReport, names: ExamNames) -> Member:
         issued=report.issued,
         updated=report.updated,
         exam_keys=_exam_keys(report.ref, report.identifiers, report.accessions)
-        | report.imaging_studies,
+        | _shared(report.imaging_studies),
         order_keys=_shared(report.based_on),
         accessions=report.accessions,
         is_limited=bool(_LIMITED.search(report.conclusion)),
@@ -216,7 +253,8 @@ def _procedure(procedure: Procedure, names: ExamNames) -> Member:
     name = names.read(
         ExamWords(names=(procedure.concept,), words=procedure.notes, sites=procedure.body_sites)
     )
-    is_certain = name.by_code and procedure.strength is Strength.STRONG
+    is_radiology = _is_radiology(_said(procedure.categories))
+    is_certain = (name.by_code or is_radiology) and procedure.strength is Strength.STRONG
     return Member(
         ref=procedure.ref,
         kind=SourceKind.PROCEDURE,
@@ -224,8 +262,10 @@ def _procedure(procedure: Procedure, names: ExamNames) -> Member:
         state=_PROCEDURE_STATES[procedure.state],
         strength=_certain(name) if is_certain else Strength.POSSIBLE,
         dates=_known(procedure.performed),
-        exam_keys=_exam_keys(procedure.ref, procedure.identifiers, frozenset()) | procedure.reports,
+        exam_keys=_exam_keys(procedure.ref, procedure.identifiers, procedure.accessions)
+        | _shared(procedure.reports),
         order_keys=_shared(procedure.based_on),
+        accessions=procedure.accessions,
         is_outside=bool(_OUTSIDE.search(procedure.concept.label)),
     )
 
@@ -241,10 +281,11 @@ def _order(order: ServiceRequest, names: ExamNames, today: date) -> Member:
         earliest = order.authored.earliest
         happened = DateInterval(earliest, today, Precision.UNKNOWN, order.authored.element)
     keys = {order.ref, *order.identifiers}
-    if order.requisition and order.concept.codings:
-        first = order.concept.codings[0]
-        keys.add(f"requisition:{order.requisition}:{first.system}|{first.code}")
-    is_certain = not is_done and order.is_firm and name.by_code
+    if order.requisition:
+        codes = (f"{c.system}|{c.code}" for c in order.concept.codings)
+        keys |= {f"requisition:{order.requisition}:{code}" for code in codes}
+    is_named = name.by_code or _is_radiology(_said(order.categories))
+    is_certain = not is_done and order.is_firm and is_named
     return Member(
         ref=order.ref,
         kind=SourceKind.ORDER,
@@ -253,9 +294,70 @@ def _order(order: ServiceRequest, names: ExamNames, today: date) -> Member:
         strength=_certain(name) if is_certain else Strength.POSSIBLE,
         dates=_known(happened) if is_done else (),
         authored=order.authored,
+        planned=None if is_done else order.occurrence,
         exam_keys=frozenset(f"accession:{number}" for number in order.accessions),
         order_keys=_shared(frozenset(keys) | order.based_on),
     )
+
+
+def _appointment(booking: Appointment, names: ExamNames, today: date) -> Member:
+    """Read a booking: in flight from today on, known by what it is for or by its order (§7.2)."""
+    services = tuple(s for s in booking.services if not _NO_SCAN.search(" ".join(s.words)))
+    name = names.read(ExamWords(names=services))
+    is_ahead = booking.start is not None and on_or_after(booking.start, today) is not False
+    is_booked = booking.status in _BOOKED and is_ahead
+    is_certain = name.by_code or _is_radiology(_said(booking.categories))
+    return Member(
+        ref=booking.ref,
+        kind=SourceKind.APPOINTMENT,
+        name=name,
+        state=MemberState.IN_FLIGHT if is_booked else MemberState.NONE,
+        strength=_certain(name) if is_certain else Strength.POSSIBLE,
+        planned=booking.start,
+        order_keys=_shared(booking.based_on),
+    )
+
+
+def _document(document: DocumentReference, names: ExamNames) -> Member | None:
+    """Read a document that names the exam; possible at most, and only if it is a report of it."""
+    titles = (document.concept, *document.categories)
+    said = ExamWords(names=titles, words=document.notes)
+    name = names.read(said)
+    if name.kind not in SPINE_EXAMS or _NO_REPORT.search(said.all_words):
+        return None
+    return Member(
+        ref=document.ref,
+        kind=SourceKind.DOCUMENT,
+        name=name,
+        state=MemberState.DONE,
+        strength=Strength.POSSIBLE,
+        dates=_known(document.service_date),
+        updated=document.created,
+        exam_keys=_exam_keys(document.ref, document.identifiers, document.accessions)
+        | _shared(_exams_among(document.related)),
+        order_keys=_shared(r for r in document.related if r.startswith("ServiceRequest/")),
+        accessions=document.accessions,
+        is_outside=bool(_OUTSIDE.search(said.all_words)),
+    )
+
+
+def _exams_among(related: frozenset[str]) -> frozenset[str]:
+    """Records and identifiers of the exam a document is about; none if it is about several."""
+    kinds = [ref.partition("/")[0] for ref in related]
+    if any(kinds.count(kind) > 1 for kind in _RECORDS):
+        return frozenset()
+    return frozenset(r for r in related if "|" in r or r.partition("/")[0] in _RECORDS)
+
+
+def _said(concepts: Iterable[Concept]) -> Iterable[str]:
+    """Codes and words of concepts."""
+    for concept in concepts:
+        yield from (coding.code for coding in concept.codings)
+        yield from concept.words
+
+
+def _is_radiology(categories: Iterable[str]) -> bool:
+    return any(c.upper() in _RADIOLOGY or _RADIOLOGY_WORDS.search(c) for c in categories)
 
 
 def _certain(name: ExamName) -> Strength:
@@ -271,5 +373,9 @@ def _exam_keys(ref: str, identifiers: frozenset[str], accessions: frozenset[str]
 
 
 def _shared(keys: Iterable[str]) -> frozenset[str]:
-    """Leave out what names nothing: an absent id, an identifier that is a bare `1`."""
-    return frozenset(key for key in keys if not key.endswith("/?") and not key.startswith("|"))
+    """Leave out what names nothing, or not to others.
+
+    An absent id, an identifier that is a bare `1`, a contained resource: every record may have
+    a `#1` of its own.
+    """
+    return frozenset(k for k in keys if not k.endswith("/?") and not k.startswith(("|", "#")))

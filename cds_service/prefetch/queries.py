@@ -19,6 +19,7 @@ _TOKEN = re.compile(r"\{\{(?:context\.)?([^{}]*)\}\}")
 _UNSAFE_ID = re.compile(r"[,|$\\/?#&%\s\x00-\x1f\x7f]|^\.+$")
 _SCOPING = ("patient", "subject")
 _NOT_A_MATCH = ("include", "outcome")
+_EXTRA_TYPES = frozenset({"Appointment", "DocumentReference"})
 
 
 class PublishedPrefetch(Protocol):
@@ -85,6 +86,18 @@ def sent_contents(
         if key not in types and published is not None:
             contents.setdefault(published, []).append(content)
     return contents
+
+
+def extra_contents(
+    prefetch: Mapping[str, object], types: Mapping[str, str]
+) -> dict[str, tuple[str, object]]:
+    """Return key → resource type and content of what is read where it is sent, asked for or not.
+
+    Documents and bookings bear on earlier and planned exams (decision table §7), but few servers
+    let a service search them, so no template asks for them.
+    """
+    typed = {key: _type_within(content) for key, content in prefetch.items() if key not in types}
+    return {key: (kind, prefetch[key]) for key, kind in typed.items() if kind in _EXTRA_TYPES}
 
 
 def next_link(page: object) -> str | None:

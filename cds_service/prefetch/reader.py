@@ -7,7 +7,7 @@ exceptions, not through redirects or links (R-FHIR-01 to R-FHIR-08).
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -25,6 +25,7 @@ from cds_service.prefetch.addresses import ServerBase, allowed_base
 from cds_service.prefetch.queries import (
     PublishedPrefetch,
     Query,
+    extra_contents,
     next_link,
     query_for,
     sent_contents,
@@ -152,7 +153,7 @@ def complete(
     budget_seconds: float,
     monotonic: Callable[[], float],
 ) -> tuple[Source, ...]:
-    """Return every source that the knowledge asks for, in its order, read or not.
+    """Return every source that the knowledge asks for, in its order, read or not; then extra ones.
 
     What prefetch holds is taken as it is and never asked for again. The rest, and the further
     pages of what came, are read in parallel if the call gives a server, a token for it, and the
@@ -177,7 +178,20 @@ def complete(
             errand.do_without()
     else:
         _run(errands, reader, access, deadline)
-    return tuple(errand.source() for errand in errands)
+    return (*(errand.source() for errand in errands), *_extra(request, knowledge))
+
+
+def _extra(request: HookRequest, knowledge: PublishedPrefetch) -> Iterator[Source]:
+    """Yield what the client sent of its own accord and the chart can use."""
+    extra = extra_contents(request.prefetch, knowledge.prefetch_types)
+    for key, (resource_type, content) in extra.items():
+        yield Source(
+            key=key,
+            resource_type=resource_type,
+            state=SourceState.READ,
+            content=content,
+            is_extra=True,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
