@@ -6,6 +6,7 @@ The HTTP service, the command line, the demo and the tests all call these two fu
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 from cds_service.cards.card import cards_for, decision_object
@@ -20,10 +21,9 @@ from cds_service.imaging_history.exams import imaging_history
 from cds_service.knowledge import Knowledge
 from cds_service.order_reading import read_orders, with_referenced_reasons
 from cds_service.orders import DraftOrder
-from cds_service.protocol import HookRequest, drafts_in_question
+from cds_service.protocol import DraftEntry, HookRequest, drafts_in_question
 from cds_service.records import Chart
 from cds_service.site_file import NO_SITE_FILE, SiteFile
-from cds_service.terminology import Terminology
 
 MOST_ORDERS = 50
 """More orders of one topic in one basket are a mistake, and would not be judged in time."""
@@ -42,9 +42,15 @@ def orders_in_scope(
     knowledge: Knowledge, request: HookRequest, site: SiteFile = NO_SITE_FILE
 ) -> tuple[DraftOrder, ...]:
     """Return the orders of this topic among those in question: cheap, needs no chart."""
+    return _orders_among(knowledge, drafts_in_question(request), request.patient_id, site)
+
+
+def _orders_among(
+    knowledge: Knowledge, drafts: Iterable[DraftEntry], patient_id: str, site: SiteFile
+) -> tuple[DraftOrder, ...]:
     return read_orders(
-        (draft.resource for draft in drafts_in_question(request)),
-        patient_id=request.patient_id,
+        (draft.resource for draft in drafts),
+        patient_id=patient_id,
         definition=knowledge.order,
         terminology=knowledge.terminology.for_call(),
         site_codes=site.order_codes,
@@ -67,6 +73,7 @@ def evaluate(
     orders = orders_in_scope(knowledge, request, site)
     if not orders:
         return Outcome()
+    basket = _orders_among(knowledge, request.draft_orders, request.patient_id, site)
     if len(orders) > MOST_ORDERS:
         message = f"More than {MOST_ORDERS} lumbar MRI orders in one call."
         raise TooLarge(message)
@@ -95,9 +102,22 @@ def evaluate(
         terminology=terminology,
         today=today,
         site_codes=site.exam_codes,
+        inflight_days=knowledge.order.inflight_days,
     )
     judged = tuple(
-        decide(knowledge, order, _picture(knowledge, order, chart, terminology, today), history)
+        _judged(
+            knowledge,
+            ReadingContext(
+                chart=chart,
+                order=order,
+                today=today,
+                terminology=terminology,
+                episode=current_episode(knowledge.episode, chart, order, terminology, today),
+                findings={},
+                history=history,
+                earlier_drafts=_before(order, basket),
+            ),
+        )
         for order in (with_referenced_reasons(o, chart, terminology) for o in orders)
     )
     return Outcome(
@@ -144,19 +164,16 @@ def _drafted(request: HookRequest) -> Source:
     )
 
 
-def _picture(
-    knowledge: Knowledge, order: DraftOrder, chart: Chart, terminology: Terminology, today: date
-) -> ClinicalPicture:
-    """Read the picture of the patient as far as this order is concerned."""
-    context = ReadingContext(
-        chart=chart,
-        order=order,
-        today=today,
-        terminology=terminology,
-        episode=current_episode(knowledge.episode, chart, order, terminology, today),
-        findings={},
-    )
-    return ClinicalPicture.of(knowledge.facts, context)
+def _before(order: DraftOrder, basket: Iterable[DraftOrder]) -> tuple[DraftOrder, ...]:
+    """Return the orders that stand before this one; a copy of itself is not another order."""
+    earlier = takewhile(lambda other: other.resource is not order.resource, basket)
+    return tuple(o for o in earlier if o.ref != order.ref or o.ref.endswith("/?"))
+
+
+def _judged(knowledge: Knowledge, context: ReadingContext) -> Decision:
+    """Read the picture of the patient as far as this order is concerned, and decide."""
+    picture = ClinicalPicture.of(knowledge.facts, context)
+    return decide(knowledge, context.order, picture, context.history)
 
 
 def _require_evidence(knowledge: Knowledge, chart: Chart) -> None:

@@ -90,6 +90,9 @@ class FactDefinition:
     """A building block of other facts: never asked, never listed in `missing`."""
     has_card_line: bool = True
     """Whether its evidence is shown; false for facts that merely restate another."""
+    implies: Mapping[str, bool] = field(default_factory=dict)
+    """Facts that have this value whenever this one is true, at least as strongly; the proofs
+    leave out what contradicts it."""
     depends_on: frozenset[str] = field(init=False)
     """Ids of the facts that its readings look at."""
 
@@ -129,6 +132,12 @@ class SuggestionRule:
     is_recommended: bool = False
 
 
+SUMMARY_LIMIT = 139
+"""CDS Hooks: a summary has fewer than 140 characters (R-CARD-02)."""
+NOT_REPORTED = "-"
+"""Row of a safety rule that only adds a line to the detail."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One row of a decision table. Permanent id; the first row that holds wins."""
@@ -139,7 +148,7 @@ class Rule:
     says: str
     when: Test
     ratings: Mapping[ImagingProtocol, Rating]
-    """By protocol; `unspecified` is rated as `without`. Empty in the protocol table."""
+    """By protocol; `unspecified` is rated as `without`. Empty where the row changes no rating."""
     is_provisional: bool
     variants: tuple[VariantRule, ...]
     indicators: tuple[IndicatorRule, ...]
@@ -153,16 +162,27 @@ class Rule:
     asks_first: tuple[str, ...] = ()
     """Facts that come first in `missing` when they would change the row."""
     is_against: bool = False
-    """Advises against the order now: softened by both brakes."""
+    """Advises against the order now: softened by the brakes and by unreadable sources."""
     alternatives: tuple[str, ...] = ()
     """Procedures of `ratings.yaml` to list, in order; empty lists none."""
     is_covered: bool = False
     """Whether D1 (contrast-only) applies."""
+    leads: Test | None = None
+    """Repeat table: while it holds, this row's message takes the place of the base row's."""
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the decision names the row; a rule that only adds a line is not reported."""
+        return self.row != NOT_REPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionTable:
-    """Ordered rules; the last of the appropriateness table always holds."""
+    """Ordered rules.
+
+    The first that holds decides; the last of the appropriateness table always holds. Of the
+    safety table the first that holds decides for each row.
+    """
 
     id: str
     says: str
@@ -293,8 +313,16 @@ class Expectation:
     indicator: Indicator | None
     variant: int | None = None
     is_provisional: bool = False
+    repeat_rule: str = ""
+    """Id of the rule of the repeat table; empty if none holds."""
     protocol_rule: str = ""
     """Id of the protocol rule; empty if none holds."""
+    safety_rules: tuple[str, ...] = ()
+    """Ids of the safety rules that hold, in the order of the table."""
+    safety_indicator: Indicator | None = None
+    """Of the safety card; None if there is none."""
+    leading: str = ""
+    """Row or overlay that chose the summary; empty is not checked."""
     brakes: tuple[str, ...] = ()
     missing_first: tuple[str, ...] = ()
     """The first facts asked for; empty is not checked."""
@@ -339,7 +367,10 @@ class Knowledge:
     facts: tuple[FactDefinition, ...]
     """In order: a fact may look only at facts before it."""
     appropriateness: DecisionTable
+    repeat: DecisionTable
+    """Repeat imaging: laid over the base row."""
     protocol: DecisionTable
+    safety: DecisionTable
     variants: Mapping[int, str]
     """ACR variant number → its scope in words."""
     brakes: tuple[Brake, ...]
@@ -357,6 +388,12 @@ class Knowledge:
     def __post_init__(self) -> None:
         """Index the value sets once, at load."""
         object.__setattr__(self, "terminology", Terminology(self.value_sets))
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of all tables."""
+        tables = (self.appropriateness, self.repeat, self.protocol, self.safety)
+        return tuple(rule for table in tables for rule in table.rules)
 
     def fact(self, fact_id: str) -> FactDefinition:
         """Return the definition of a fact that the loader has checked to exist."""

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from cds_service.fhir import codeables, objects, reference_of, resource_ref, text_of
 from cds_service.findings import Strength
-from cds_service.orders import DraftOrder, ImagingProtocol, OrderDefinition, Priority, Reason
+from cds_service.orders import (
+    ContrastOrdered,
+    DraftOrder,
+    ImagingProtocol,
+    OrderDefinition,
+    Priority,
+    Reason,
+)
 from cds_service.records import Chart, Concept, Reading
 from cds_service.terminology import Terminology
 from cds_service.text.reading import TextState
@@ -56,6 +63,12 @@ class _Exams:
     definition: OrderDefinition
     site: SiteCodes
     terminology: Terminology
+
+
+# "w/o", "wo", "w/", "w": as titles of order catalogues and LOINC names write them.
+_WITHOUT = re.compile(r"\bw\s?/\s?o\b|\bwo\b")
+_WITH = re.compile(r"\bw/|\bw\b")
+_WITH_CONTRAST = re.compile(r"\bwith\b[^.;]{0,25}\b(?:contrast|gad\w{0,12}|without)\b")
 
 
 def read_orders(
@@ -162,7 +175,24 @@ def _read_order(
         words=_words(resource, reasons, terminology),
         indications=_indications(reasons),
         requester_texts=_requester_texts(resource),
+        several_regions_contrast=_contrast_of_several(resource, code, exams.definition),
     )
+
+
+def _contrast_of_several(
+    resource: Mapping[str, object], code: Concept, topic: OrderDefinition
+) -> ContrastOrdered:
+    """Tell whether an MRI of several regions is with contrast: by its code, else its words."""
+    codes = {coding.code for coding in code.codings}
+    if not codes.isdisjoint(topic.contrast_codes):
+        return ContrastOrdered.YES
+    if not codes.isdisjoint(topic.no_contrast_codes):
+        return ContrastOrdered.NO
+    words = " ".join(_exam_words(resource, code)[:1]).lower()
+    words = _WITH.sub("with ", _WITHOUT.sub("without", words))
+    if _WITH_CONTRAST.search(words):
+        return ContrastOrdered.YES
+    return ContrastOrdered.NO if "without" in words else ContrastOrdered.NOT_STATED
 
 
 def _is_for(resource: Mapping[str, object], patient_id: str) -> bool:

@@ -18,6 +18,21 @@ class ImagingProtocol(StrEnum):
     MULTIREGION = "multiregion"
 
 
+class ContrastOrdered(StrEnum):
+    """Whether gadolinium is ordered: what the safety rows ask, of several regions too."""
+
+    YES = "yes"
+    NO = "no"
+    NOT_STATED = "not-stated"
+
+
+_CONTRAST_OF = {
+    ImagingProtocol.WITHOUT: ContrastOrdered.NO,
+    ImagingProtocol.WITH: ContrastOrdered.YES,
+    ImagingProtocol.WITHOUT_AND_WITH: ContrastOrdered.YES,
+}
+
+
 class Priority(StrEnum):
     """ServiceRequest.priority; absent means routine everywhere (§5, notes)."""
 
@@ -40,6 +55,12 @@ class OrderDefinition:
     modality_set: str
     generic_codes: tuple[str, ...] = ()
     """Members of the multi-region set that name no region: ours only with a body site."""
+    contrast_codes: tuple[str, ...] = ()
+    """Members of the multi-region set whose exam includes contrast."""
+    no_contrast_codes: tuple[str, ...] = ()
+    """Members of the multi-region set whose exam is without contrast."""
+    inflight_days: int = 90
+    """Days for which an open order, or a registered exam, counts as still to come (§7.2)."""
 
     @property
     def contrast_sets(self) -> tuple[tuple[str, ImagingProtocol], ...]:
@@ -86,3 +107,10 @@ class DraftOrder:
     """Specialty words of the requester, where the EHR sends them."""
     position: int = 0
     """Place in the Bundle: of two drafts for one exam, the later is the duplicate."""
+    several_regions_contrast: ContrastOrdered = ContrastOrdered.NOT_STATED
+    """Contrast of an MRI of several regions, which its protocol does not tell."""
+
+    @property
+    def contrast(self) -> ContrastOrdered:
+        """Whether gadolinium is ordered."""
+        return _CONTRAST_OF.get(self.protocol, self.several_regions_contrast)

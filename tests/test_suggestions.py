@@ -486,7 +486,7 @@ def test_a8_has_no_action_so_it_is_no_suggestion() -> None:
     site, decision = decided(FINDINGS["S4c"])
     rule = replace(decision.rule, suggestions=(SuggestionRule(kind="A8"),))
 
-    assert {} == by_label(site, replace(decision, rule=rule))
+    assert {} == by_label(site, replace(decision, verdict=replace(decision.verdict, rule=rule)))
 
 
 def test_guards_hold_even_where_a_table_forgets_them() -> None:
@@ -499,7 +499,7 @@ def test_guards_hold_even_where_a_table_forgets_them() -> None:
     )
     rule = replace(decision.rule, suggestions=careless)
 
-    assert {} == by_label(site, replace(decision, rule=rule))
+    assert {} == by_label(site, replace(decision, verdict=replace(decision.verdict, rule=rule)))
 
 
 def test_draft_of_r5_shape_is_not_recoded() -> None:
@@ -515,7 +515,7 @@ def test_contrast_that_is_right_already_is_not_changed() -> None:
         decision.rule, suggestions=(SuggestionRule(kind="A3", to="without", is_recommended=True),)
     )
 
-    assert {} == by_label(site, replace(decision, rule=rule))
+    assert {} == by_label(site, replace(decision, verdict=replace(decision.verdict, rule=rule)))
 
 
 @pytest.mark.parametrize(

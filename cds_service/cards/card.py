@@ -8,19 +8,21 @@ Source: decision table §0, §5, §6, §9; CDS Hooks 2.0 Card Attributes; contra
 from collections.abc import Collection, Iterator, Mapping
 
 from cds_service.card_text import clean
-from cds_service.cards.detail import detail_of, leads_with_protocol, questions_of, topic_of
+from cds_service.cards.detail import detail_of, questions_of
+from cds_service.cards.leading import leading_rule
 from cds_service.cards.order_writing import Wire, stands_beside_others
-from cds_service.cards.prior import prior_imaging
+from cds_service.cards.parts import CardParts
+from cds_service.cards.prior import prior_imaging, prior_links
+from cds_service.cards.safety import safety_card, safety_lines
 from cds_service.cards.suggestions import stable_uuid, suggestions_for
 from cds_service.cards.values import fill, summary_values
-from cds_service.decision import Decision, holds
+from cds_service.decision import Decision
 from cds_service.findings import Evidence, Finding
-from cds_service.knowledge import CardText, Indicator, Knowledge
+from cds_service.knowledge import SUMMARY_LIMIT, CardText, Indicator, Knowledge
+from cds_service.situations import holds
 
 ROW_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/decision-row"
 OVERRIDE_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/override-reason"
-SUMMARY_LIMIT = 139
-"""CDS Hooks: a summary has fewer than 140 characters (R-CARD-02)."""
 _EVIDENCE_LIMIT = 5
 """Pieces of evidence reported for one fact: a long problem list repeats itself."""
 
@@ -32,36 +34,73 @@ def cards_for(
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]] = (),
 ) -> list[Wire]:
-    """Return the appropriateness card of one order, in wire form, or no card.
+    """Return the cards of one order in wire form: appropriateness, then safety; or none.
 
-    `other_drafts` are the other resources of the basket; among orders the card names its own.
+    `other_drafts` are the other resources of the basket; among orders a card names its own.
     """
+    first = _appropriateness_card(knowledge, decision, hook_instance, other_drafts)
+    second = safety_card(
+        knowledge,
+        decision,
+        hook_instance=hook_instance,
+        other_drafts=other_drafts,
+        offered_already={str(s["label"]) for s in first.suggestions} if first else (),
+    )
+    return [
+        _written(knowledge, decision, card, hook_instance)
+        for card in (first, second)
+        if card is not None
+    ]
+
+
+def _appropriateness_card(
+    knowledge: Knowledge,
+    decision: Decision,
+    hook_instance: str,
+    other_drafts: Collection[Mapping[str, object]],
+) -> CardParts | None:
     if decision.indicator is None:
-        return []
+        return None
     suggestions = suggestions_for(
         knowledge, decision, hook_instance=hook_instance, other_drafts=other_drafts
     )
     if not _is_wanted(knowledge, decision, has_suggestions=bool(suggestions)):
-        return []
-    topic = topic_of(knowledge, decision)
-    card: Wire = {
-        "uuid": stable_uuid(hook_instance, decision.order, f"card.{topic.row}"),
-        "summary": _summary(knowledge, decision),
-        "detail": detail_of(knowledge, decision, names_order=stands_beside_others(other_drafts)),
-        "indicator": decision.indicator.value,
+        return None
+    return CardParts(
+        topic=leading_rule(knowledge, decision),
+        summary=_summary(knowledge, decision),
+        detail=detail_of(
+            knowledge,
+            decision,
+            names_order=stands_beside_others(other_drafts),
+            safety_lines=safety_lines(knowledge, decision),
+        ),
+        indicator=decision.indicator,
+        suggestions=tuple(suggestions),
+        links=tuple(prior_links(knowledge, decision)),
+    )
+
+
+def _written(knowledge: Knowledge, decision: Decision, card: CardParts, hook_instance: str) -> Wire:
+    """Write a card with what every card has: its source with the row, and override reasons."""
+    wire: Wire = {
+        "uuid": stable_uuid(hook_instance, decision.order, f"card.{card.topic.row}"),
+        "summary": card.summary,
+        "detail": card.detail,
+        "indicator": card.indicator.value,
         "source": {
             "label": knowledge.wording.source_label,
             **_https("url", knowledge.wording.source_url),
-            "topic": {"system": ROW_SYSTEM, "code": topic.row, "display": topic.says},
+            "topic": {"system": ROW_SYSTEM, "code": card.topic.row, "display": card.topic.says},
         },
     }
-    if suggestions:
-        card |= {"suggestions": suggestions, "selectionBehavior": "at-most-one"}
-    card["overrideReasons"] = [
+    if card.suggestions:
+        wire |= {"suggestions": list(card.suggestions), "selectionBehavior": "at-most-one"}
+    wire["overrideReasons"] = [
         {"code": code, "system": OVERRIDE_SYSTEM, "display": display}
         for code, display in knowledge.wording.override_reasons
     ]
-    return [card]
+    return wire | ({"links": list(card.links)} if card.links else {})
 
 
 def decision_object(knowledge: Knowledge, decision: Decision) -> Wire:
@@ -70,7 +109,9 @@ def decision_object(knowledge: Knowledge, decision: Decision) -> Wire:
         "order": decision.order.ref,
         "protocol": decision.order.protocol.value,
         "row": decision.row,
+        "overlay": decision.overlay,
         "protocolRow": decision.protocol_row,
+        "safety": list(decision.safety_rows),
         "variant": decision.variant,
         "rating": decision.rating.value,
         "provisional": decision.is_provisional,
@@ -110,7 +151,7 @@ def _summary(knowledge: Knowledge, decision: Decision) -> str:
     """Fill the summary, with fewer reasons where all of them would be too long."""
     template = _summary_template(knowledge, decision)
     text = ""
-    for values in summary_values(knowledge, decision):
+    for values in summary_values(knowledge, decision, leading_rule(knowledge, decision)):
         text = fill(template, values)
         if len(text) <= SUMMARY_LIMIT:
             return text
@@ -118,11 +159,11 @@ def _summary(knowledge: Knowledge, decision: Decision) -> str:
 
 
 def _summary_template(knowledge: Knowledge, decision: Decision) -> str:
-    cards = knowledge.wording.cards
-    if leads_with_protocol(knowledge, decision) and decision.protocol_rule is not None:
-        return cards[decision.protocol_rule.card].summary
-    card: CardText = cards[decision.rule.card]
-    if decision.protocol_row == "D1" and card.summary_contrast_only:
+    lead = leading_rule(knowledge, decision)
+    card: CardText = knowledge.wording.cards[lead.card]
+    if lead is decision.protocol_rule:
+        return card.summary
+    if lead is decision.rule and decision.protocol_row == "D1" and card.summary_contrast_only:
         return card.summary_contrast_only
     if decision.is_softened and card.summary_softened:
         return card.summary_softened

@@ -1,30 +1,33 @@
 """The detail of an appropriateness card: GitHub Markdown, verdict first.
 
-Order: verdict and rating, questions, reasons with date and source, advice, contrast, what was
-looked for and not found, what could not be read, other studies, sources.
+Order: verdict and rating, questions, reasons with date and source, advice, earlier imaging,
+contrast, safety lines, what was looked for and not found, what could not be read, other
+studies, sources. A repeat row that leads speaks first; one that changes the rating speaks
+instead of the base row.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from cds_service.card_text import clean, markdown
+from cds_service.cards.leading import leads_with_protocol
 from cds_service.cards.order_writing import name_of, planned_for
 from cds_service.cards.prior import prior_line
 from cds_service.cards.suggestions import PREGNANT, care_due
 from cds_service.cards.values import card_values, fill
-from cds_service.decision import Decision, holds
+from cds_service.decision import Decision
 from cds_service.fhir_dates import Precision
 from cds_service.findings import Evidence, Finding, Strength
 from cds_service.knowledge import (
     CardText,
     FactDefinition,
-    Indicator,
     Knowledge,
     Procedure,
     Rating,
     Rule,
 )
 from cds_service.rule_tests import facts_in
+from cds_service.situations import holds
 
 _EVIDENCE_OF_A_FACT = 2
 _EVIDENCE_OF_A_CARD = 6
@@ -36,49 +39,39 @@ _SAID_TODAY = "order"
 """Element of evidence that the order itself gives: it needs no date."""
 
 
-def detail_of(knowledge: Knowledge, decision: Decision, *, names_order: bool) -> str:
-    """Return the detail; `names_order` says which of several drafts it is about."""
-    page = _Page(knowledge, decision, card_values(knowledge, decision))
+def detail_of(
+    knowledge: Knowledge,
+    decision: Decision,
+    *,
+    names_order: bool,
+    safety_lines: Iterable[str] = (),
+) -> str:
+    """Return the detail; `names_order` says which of several drafts it is about.
+
+    `safety_lines` are Markdown: what has no card of its own to stand in.
+    """
+    page = _Page(knowledge, decision)
     paragraphs = (
         page.order() if names_order else "",
         *page.verdict(),
         page.questions(),
         page.reasons(),
         *page.lines(),
+        *page.repeat(),
         "" if leads_with_protocol(knowledge, decision) else page.contrast(),
+        *safety_lines,
         page.record(),
-        prior_line(knowledge, decision) if page.is_weighed else "",
+        prior_line(knowledge, decision) if page.names_prior else "",
         page.alternatives(),
         page.references(),
     )
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def leads_with_protocol(knowledge: Knowledge, decision: Decision) -> bool:
-    """Whether the message is the protocol's: it raised an info card to a warning.
-
-    Rows whose own message must stay (emergencies) say so by `summary_contrast_only`.
-    """
-    card = knowledge.wording.cards[decision.rule.card]
-    return (
-        decision.protocol_rule is not None
-        and decision.base_indicator is Indicator.INFO
-        and decision.indicator is not Indicator.INFO
-        and not card.summary_contrast_only
-    )
-
-
-def topic_of(knowledge: Knowledge, decision: Decision) -> Rule:
-    """Return the rule that chose the summary."""
-    if leads_with_protocol(knowledge, decision) and decision.protocol_rule is not None:
-        return decision.protocol_rule
-    return decision.rule
-
-
 def questions_of(knowledge: Knowledge, decision: Decision) -> tuple[str, ...]:
     """Return everything that the card asks, in Markdown."""
-    page = _Page(knowledge, decision, card_values(knowledge, decision))
-    lines = (*page.lines(), page.contrast())
+    page = _Page(knowledge, decision)
+    lines = (*page.lines(), *page.repeat(), page.contrast())
     return (*page.asked(), *(line for line in lines if line.endswith("?")))
 
 
@@ -86,12 +79,25 @@ def questions_of(knowledge: Knowledge, decision: Decision) -> tuple[str, ...]:
 class _Page:
     knowledge: Knowledge
     decision: Decision
-    values: Mapping[str, str]
-    """What fills the placeholders."""
 
     @property
     def card(self) -> CardText:
         return self.knowledge.wording.cards[self.decision.rule.card]
+
+    @property
+    def repeat_rule(self) -> Rule | None:
+        """The repeat row, where its message comes first."""
+        return self.decision.repeat_rule if self.decision.verdict.repeat_leads else None
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the repeat row speaks instead of the base row: it changed the rating."""
+        return self.repeat_rule is not None and bool(self.repeat_rule.ratings)
+
+    @property
+    def names_prior(self) -> bool:
+        """Whether the earlier exams, or that none was found, belong in the card."""
+        return self.is_weighed or self.decision.repeat_rule is not None
 
     @property
     def is_urgent(self) -> bool:
@@ -111,9 +117,10 @@ class _Page:
         """Return a paragraph that starts with its bold heading; nothing without a text."""
         return f"**{self.phrase(key)}:** {text}" if text else ""
 
-    def filled(self, text: str) -> str:
+    def filled(self, text: str, rule: Rule | None = None) -> str:
         """Return wording with its placeholders filled; labels and dates are ours."""
-        return fill(text, self.values)
+        values = card_values(self.knowledge, self.decision, rule or self.decision.rule)
+        return fill(text, values)
 
     def order(self) -> str:
         """Say which draft this is about."""
@@ -127,15 +134,16 @@ class _Page:
         """
         if leads_with_protocol(self.knowledge, self.decision):
             yield self.contrast()
-        said = (self._rating(), self.filled(self.card.verdict))
+        if self.repeat_rule is not None:
+            card = self.knowledge.wording.cards[self.repeat_rule.card]
+            yield self.filled(card.verdict, self.repeat_rule)
+        said = (self._rating(), "" if self.is_replaced else self.filled(self.card.verdict))
         yield from reversed(said) if self.is_urgent else said
         yield self._dated_already()
         if self.decision.is_softened:
             yield self.phrase("softened_unread" if self.decision.unreadable else "softened")
         elif self._is_provisional:
-            yield self.phrase(
-                "provisional" if self.decision.rule.is_provisional else "rests_on_weak"
-            )
+            yield self.phrase(self._why_provisional)
 
     @property
     def _is_provisional(self) -> bool:
@@ -143,8 +151,15 @@ class _Page:
         is_rated = self.decision.rating is not Rating.INSUFFICIENT_INFORMATION
         return self.decision.is_provisional and self.is_weighed and is_rated
 
+    @property
+    def _why_provisional(self) -> str:
+        if self.is_replaced:
+            return "provisional_repeat"
+        return "provisional" if self.decision.rule.is_provisional else "rests_on_weak"
+
     def _rating(self) -> str:
-        decision, variant = self.decision, self.decision.variant
+        decision = self.decision
+        variant = None if self.is_replaced else decision.variant
         rated = self.phrase(f"protocol.{decision.order.protocol}")
         scope = (
             f" ({self.phrase('variant')} {variant}: {self.knowledge.variants[variant]})"
@@ -166,7 +181,9 @@ class _Page:
         """Questions of the brakes, of the row, and of contradictory codes."""
         conflict = self.phrase("contrast_conflict") if self.decision.order.contrast_conflict else ""
         brakes = (brake.question for brake in self.decision.brakes)
-        return tuple(filter(None, (*brakes, self.filled(self.card.asks), conflict)))
+        rule = self.repeat_rule
+        asks = self.knowledge.wording.cards[rule.card].asks if rule is not None else ""
+        return tuple(filter(None, (*brakes, self.filled(asks or self.card.asks, rule), conflict)))
 
     def questions(self) -> str:
         """Put the questions."""
@@ -174,7 +191,16 @@ class _Page:
 
     def lines(self) -> tuple[str, ...]:
         """Advice and caveats that apply here."""
-        return self._shown(self.card)
+        return () if self.is_replaced else self._shown(self.card, self.decision.rule)
+
+    def repeat(self) -> tuple[str, ...]:
+        """What the repeat row says beside the base row's message, or adds to its own."""
+        rule = self.decision.repeat_rule
+        if rule is None:
+            return ()
+        card = self.knowledge.wording.cards[rule.card]
+        said = () if self.repeat_rule is not None else (self.filled(card.verdict, rule),)
+        return (*said, *self._shown(card, rule))
 
     def contrast(self) -> str:
         """Say what the protocol row says; D3 only offers, so it says nothing."""
@@ -186,18 +212,20 @@ class _Page:
         if case is None or case.indicator is None:
             return ""
         card = self.knowledge.wording.cards[rule.card]
-        return " ".join((self.filled(card.verdict), *self._shown(card)))
+        return " ".join((self.filled(card.verdict), *self._shown(card, rule)))
 
-    def _shown(self, card: CardText) -> tuple[str, ...]:
+    def _shown(self, card: CardText, rule: Rule) -> tuple[str, ...]:
         situation = self.decision.situation
-        return tuple(self.filled(line.text) for line in card.lines if holds(line.when, situation))
+        return tuple(
+            self.filled(line.text, rule) for line in card.lines if holds(line.when, situation)
+        )
 
     def reasons(self) -> str:
         """List the evidence of the row, each with date and kind of resource."""
         bullets = list(
             dict.fromkeys(
                 bullet
-                for fact_id in self.decision.rule.supporting_facts
+                for fact_id in self._own_facts
                 for bullet in self._bullets(self.knowledge.fact(fact_id))
             )
         )
@@ -205,6 +233,15 @@ class _Page:
             return ""
         more = [f"- {self.phrase('more')}"] if len(bullets) > _EVIDENCE_OF_A_CARD else []
         return "\n".join((f"**{self.phrase('why')}**", *bullets[:_EVIDENCE_OF_A_CARD], *more))
+
+    @property
+    def _own_facts(self) -> tuple[str, ...]:
+        """Facts whose evidence is the reason of the card: the leading row's first."""
+        repeat = self.decision.repeat_rule
+        mine = repeat.supporting_facts if repeat is not None else ()
+        base = self.decision.rule.supporting_facts
+        led = (*mine, *base) if self.repeat_rule is not None else (*base, *mine)
+        return tuple(dict.fromkeys(led))
 
     def _bullets(self, fact: FactDefinition) -> Iterator[str]:
         finding = self.decision.picture.findings[fact.id]
@@ -256,7 +293,7 @@ class _Page:
 
     def _also(self) -> str:
         """Facts that other rows rest on (§5, notes): red flags by name, others as recorded."""
-        own = self.decision.rule.supporting_facts
+        own = self._own_facts
         rules = self.knowledge.appropriateness.rules
         elsewhere = {fact for rule in rules for fact in rule.supporting_facts}.difference(own)
         findings = self.decision.picture.findings
@@ -348,8 +385,9 @@ class _Page:
     def alternatives(self) -> str:
         """List other studies with rating and radiation; none with radiation in pregnancy."""
         pregnant = self.decision.picture.findings[PREGNANT].is_true
-        listed = [p for p in self.knowledge.procedures if p.id in self.decision.rule.alternatives]
-        listed.sort(key=lambda p: self.decision.rule.alternatives.index(p.id))
+        wanted = () if self.is_replaced else self.decision.rule.alternatives
+        listed = [p for p in self.knowledge.procedures if p.id in wanted]
+        listed.sort(key=lambda p: wanted.index(p.id))
         named = [
             self._alternative(p) for p in listed if not pregnant or p.radiation == _NO_RADIATION
         ]
@@ -366,14 +404,24 @@ class _Page:
 
     def references(self) -> str:
         """List the sources of the row and of what the card says about contrast."""
-        rules = (self.decision.rule, self.decision.protocol_rule if self.contrast() else None)
-        ids = dict.fromkeys(source for rule in rules if rule for source in rule.sources)
-        found = (self.knowledge.references[source] for source in ids)
-        texts = (
-            f"[{markdown(r.text)}]({r.url})" if r.url.startswith("https://") else markdown(r.text)
-            for r in found
+        rules = (
+            self.repeat_rule,
+            self.decision.rule,
+            self.decision.repeat_rule,
+            self.decision.protocol_rule if self.contrast() else None,
         )
-        return self.heading("references", "; ".join(texts))
+        return references_of(self.knowledge, (rule for rule in rules if rule is not None))
+
+
+def references_of(knowledge: Knowledge, rules: Iterable[Rule]) -> str:
+    """Return the sources of the rules, each once, as a paragraph."""
+    ids = dict.fromkeys(source for rule in rules for source in rule.sources)
+    found = (knowledge.references[source] for source in ids)
+    texts = (
+        f"[{markdown(r.text)}]({r.url})" if r.url.startswith("https://") else markdown(r.text)
+        for r in found
+    )
+    return f"**{knowledge.wording.phrases['references']}:** {'; '.join(texts)}"
 
 
 def resource_types_of(knowledge: Knowledge, fact: FactDefinition) -> frozenset[str]:

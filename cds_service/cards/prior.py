@@ -1,13 +1,14 @@
 """Prior lumbar MRI exams as the contract lists them, and as one line of the detail.
 
-Information only: whether an exam makes the new order a repeat is judged by rows that this
-version does not have yet. "None found" is never said while a source is unreadable (§7.4).
+"None found" is never said while a source is unreadable (§7.4). The report is linked only where
+the record holds an absolute https address (§7.4, RI1; R-LINK-06).
 """
 
 from collections.abc import Mapping
 
 from cds_service.cards.order_writing import Wire
 from cds_service.decision import Decision
+from cds_service.fact_kinds.prior_imaging import prior_of
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Strength
 from cds_service.imaging_history.exams import PriorExam
@@ -43,6 +44,15 @@ def prior_line(knowledge: Knowledge, decision: Decision) -> str:
     if _SOURCES.isdisjoint(decision.picture.unreadable) and not decision.history.uncertain:
         return phrases["prior_none"]
     return ""
+
+
+def prior_links(knowledge: Knowledge, decision: Decision) -> list[Wire]:
+    """Return the link to the report of the exam that a repeat is compared with, if there is one."""
+    prior = prior_of(decision.history)
+    if decision.repeat_rule is None or prior is None or not prior.url.startswith("https://"):
+        return []
+    label = f"{knowledge.wording.phrases['prior_report']} ({prior.when.text})"
+    return [{"label": label, "url": prior.url, "type": "absolute"}]
 
 
 def _told(phrases: Mapping[str, str], exam: PriorExam) -> str:

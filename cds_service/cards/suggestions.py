@@ -7,7 +7,7 @@ Source: decision table §9; CDS Hooks 2.0 Suggestion, Action.
 """
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -21,13 +21,14 @@ from cds_service.cards.order_writing import (
     stands_beside_others,
     written_coding,
 )
-from cds_service.decision import Decision, holds
+from cds_service.decision import Decision
 from cds_service.fhir import codeable, objects, text_of
 from cds_service.fhir_dates import DateInterval
 from cds_service.knowledge import Choice, Knowledge, SuggestionRule
 from cds_service.order_reading import INDICATION_SYSTEM
 from cds_service.orders import DraftOrder, Priority
 from cds_service.records import Coding
+from cds_service.situations import holds
 from cds_service.value_sets import canonical_system
 
 MAX_CHOICES = 4
@@ -53,6 +54,11 @@ class _Proposal:
     action: Wire
     is_recommended: bool = False
 
+    @property
+    def once(self) -> str:
+        """What must not stand twice in a card: the key, and any way of deleting the draft."""
+        return "delete" if self.action["type"] == "delete" else self.key
+
 
 def suggestions_for(
     knowledge: Knowledge,
@@ -61,13 +67,52 @@ def suggestions_for(
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]] = (),
 ) -> list[Wire]:
-    """Return the suggestions of the base row, then of the protocol row, in wire form.
+    """Return the suggestions of the appropriateness card, in wire form.
 
-    `other_drafts` are the other resources in the same basket: a referral that stands there
-    already is not offered again. At most one suggestion is recommended (R-SUG-03).
+    Those of a repeat row that leads come first and ask instead of the base row; those of the
+    contrast row come last. `other_drafts` are the other resources in the same basket: a
+    referral that stands there already is not offered again. At most one suggestion is
+    recommended (R-SUG-03).
     """
     author = _Author(knowledge, decision, tuple(other_drafts), care_due(knowledge, decision))
-    proposals = sorted(author.proposals(), key=lambda proposal: not proposal.is_recommended)
+    return _wire(author.proposals(_offered(decision)), decision, hook_instance)
+
+
+def safety_suggestions_for(
+    knowledge: Knowledge,
+    decision: Decision,
+    *,
+    hook_instance: str,
+    other_drafts: Collection[Mapping[str, object]] = (),
+    offered_already: Collection[str] = (),
+) -> list[Wire]:
+    """Return the suggestions of the safety card, but for labels that the other card offers."""
+    author = _Author(knowledge, decision, tuple(other_drafts), care_due(knowledge, decision))
+    rules = [offer for row in decision.safety_rules for offer in row.suggestions]
+    proposals = author.proposals(rules)
+    fresh = (proposal for proposal in proposals if proposal.label not in offered_already)
+    return _wire(fresh, decision, f"{hook_instance}|safety")
+
+
+def _offered(decision: Decision) -> list[SuggestionRule]:
+    """Return what the rows offer, in order; of two rows that ask, the one that leads asks."""
+    base, repeat = decision.rule.suggestions, decision.repeat_rule
+    contrast = decision.protocol_rule.suggestions if decision.protocol_rule else ()
+    if repeat is None:
+        return [*base, *contrast]
+    if decision.verdict.repeat_leads:
+        asks = any(offer.kind == "A4" for offer in repeat.suggestions)
+        kept = (o for o in base if not (asks and o.kind == "A4"))
+        return [*repeat.suggestions, *kept, *contrast]
+    return [*base, *repeat.suggestions, *contrast]
+
+
+def _wire(proposals: Iterable[_Proposal], decision: Decision, hook_instance: str) -> list[Wire]:
+    """Return each proposal once, the recommended one first."""
+    once: dict[str, _Proposal] = {}
+    for proposal in proposals:
+        once.setdefault(proposal.once, proposal)
+    kept = sorted(once.values(), key=lambda proposal: not proposal.is_recommended)
     return [
         {
             "label": proposal.label,
@@ -75,7 +120,7 @@ def suggestions_for(
             **({"isRecommended": True} if proposal.is_recommended and place == 0 else {}),
             "actions": [proposal.action],
         }
-        for place, proposal in enumerate(proposals)
+        for place, proposal in enumerate(kept)
     ]
 
 
@@ -130,14 +175,9 @@ class _Author:
         kind, logical_id = text_of(self.draft.get("resourceType")), text_of(self.draft.get("id"))
         return f"{kind}/{logical_id}" if kind and logical_id else ""
 
-    def proposals(self) -> Iterator[_Proposal]:
-        rules = [
-            rule
-            for row in (self.decision.rule, self.decision.protocol_rule)
-            if row is not None
-            for rule in row.suggestions
-            if holds(rule.when, self.decision.situation)
-        ]
+    def proposals(self, offered: Iterable[SuggestionRule]) -> Iterator[_Proposal]:
+        """Yield what can be offered here, in order; all choices stand where the first does."""
+        rules = [rule for rule in offered if holds(rule.when, self.decision.situation)]
         has_choices = False
         for rule in rules:
             if rule.kind != "A4":
@@ -170,12 +210,13 @@ class _Author:
         """A1; lost while a brake or an unreadable source softens the row (§5, notes)."""
         if not self.draft_ref or self.decision.is_softened:
             return None
+        key = f"A1.{rule.to}" if rule.to else "A1"
         action: Wire = {
             "type": "delete",
-            "description": self._words("A1.action") + self.which,
+            "description": self._words(f"{key}.action") + self.which,
             "resourceId": self.draft_ref,
         }
-        return self._proposed(rule, "A1", action)
+        return self._proposed(rule, key, action)
 
     def _other_study(self, rule: SuggestionRule) -> _Proposal | None:
         """A2; every study it can name uses radiation, so none in pregnancy."""

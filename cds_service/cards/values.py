@@ -1,35 +1,49 @@
 """What fills the placeholders of `cards.yaml`."""
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 
 from cds_service.cards.suggestions import care_due, care_start, care_weeks
 from cds_service.decision import Decision
-from cds_service.knowledge import Knowledge
+from cds_service.fhir_dates import DateInterval, add_months
+from cds_service.knowledge import Knowledge, Rule
 
-PLACEHOLDERS = frozenset({"which", "date", "n", "due", "weeks"})
-"""Placeholders of summaries, verdicts, lines and questions."""
+PLACEHOLDERS = frozenset(
+    {"which", "date", "n", "due", "weeks", "prior", "prior_days", "prior_months", "ordered"}
+)
+"""Placeholders of summaries, verdicts, lines and questions; safety cards have {found} too."""
+
+PRIOR = "prior_mri"
+"""Fact id; its date is that of the exam with which a repeat is compared."""
+DUPLICATE = "duplicate_in_flight"
+"""Fact id; its date is that of the order that is open already."""
 
 
-def card_values(knowledge: Knowledge, decision: Decision) -> Mapping[str, str]:
-    """Return a text for every placeholder."""
-    return next(summary_values(knowledge, decision))
+def card_values(knowledge: Knowledge, decision: Decision, rule: Rule) -> Mapping[str, str]:
+    """Return a text for every placeholder; {which} names the reasons of the rule."""
+    return next(summary_values(knowledge, decision, rule))
 
 
-def summary_values(knowledge: Knowledge, decision: Decision) -> Iterator[Mapping[str, str]]:
+def summary_values(
+    knowledge: Knowledge, decision: Decision, rule: Rule
+) -> Iterator[Mapping[str, str]]:
     """Yield the values with all reasons in {which}, then with fewer and fewer of them."""
     phrases = knowledge.wording.phrases
+    findings, today = decision.picture.findings, decision.picture.today
     start, due = care_start(decision), care_due(knowledge, decision)
+    prior, ordered = findings[PRIOR].when, findings[DUPLICATE].when
     fixed = {
         "date": start.text if start else phrases["no_date"],
-        "n": str(max((decision.picture.today - start.latest).days, 0) // 7) if start else "0",
+        "n": str(max((today - start.latest).days, 0) // 7) if start else "0",
         "due": due.isoformat() if due else phrases["no_date"],
         "weeks": care_weeks(knowledge),
+        "prior": prior.text if prior else phrases["no_date"],
+        "prior_days": str(max((today - prior.latest).days, 0)) if prior else "0",
+        "prior_months": str(_full_months(prior, today)) if prior else "0",
+        "ordered": ordered.text if ordered else phrases["no_date"],
     }
-    reasons = [
-        knowledge.fact(fact).label
-        for fact in decision.rule.supporting_facts
-        if decision.picture.findings[fact].is_true
-    ]
+    reasons = [knowledge.fact(f).label for f in rule.supporting_facts if findings[f].is_true]
+    reasons = list(dict.fromkeys(reasons))
     yield {**fixed, "which": ", ".join(reasons)}
     for kept in range(len(reasons) - 1, 0, -1):
         yield {**fixed, "which": f"{', '.join(reasons[:kept])} {phrases['more']}"}
@@ -38,3 +52,9 @@ def summary_values(knowledge: Knowledge, decision: Decision) -> Iterator[Mapping
 def fill(template: str, values: Mapping[str, str]) -> str:
     """Replace each placeholder; a value is never read as a template again."""
     return template.format_map(values)
+
+
+def _full_months(when: DateInterval, today: date) -> int:
+    """Return the calendar months that have passed since, at the least."""
+    months = (today.year - when.latest.year) * 12 + today.month - when.latest.month
+    return max(months - (add_months(when.latest, months) > today), 0)

@@ -8,6 +8,13 @@ from collections.abc import Mapping
 
 from cds_service.fact_kinds.allergies import ContrastReaction
 from cds_service.fact_kinds.care import ConservativeCare
+from cds_service.fact_kinds.change import (
+    ChangeWords,
+    NewConditionSincePrior,
+    PriorNotEnough,
+    ProcedureSincePrior,
+    SincePrior,
+)
 from cds_service.fact_kinds.combined import (
     AllFacts,
     AnyFact,
@@ -41,6 +48,13 @@ from cds_service.fact_kinds.order_reasons import (
     ReasonElsewhere,
     StatedPainScore,
 )
+from cds_service.fact_kinds.prior_imaging import (
+    OrderInBasket,
+    OrderInFlight,
+    PriorExamOnRecord,
+    PriorExamWithin,
+    PriorExamWithoutContrast,
+)
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fact_kinds.sphincter import SphincterSigns
 from cds_service.fact_kinds.surgery import SymptomsAfterSurgery
@@ -62,6 +76,7 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "any_fact": AnyFact,
     "candidate_statement": CandidateStatement,
     "cannot_be_pregnant": CannotBePregnant,
+    "change_words": ChangeWords,
     "code_named": CodeNamed,
     "condition": ConditionOnRecord,
     "conservative_care": ConservativeCare,
@@ -80,17 +95,26 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "medication_days": MedicationDays,
     "motor_exam": MotorExam,
     "motor_words": MotorWords,
+    "new_since_prior": NewConditionSincePrior,
     "observed_finding": ObservedFinding,
+    "order_in_basket": OrderInBasket,
+    "order_in_flight": OrderInFlight,
     "order_reason": OrderReason,
     "other_indication": OtherIndication,
     "pregnancy_observed": PregnancyObserved,
+    "prior_exam": PriorExamOnRecord,
+    "prior_exam_within": PriorExamWithin,
+    "prior_exam_without_contrast": PriorExamWithoutContrast,
+    "prior_not_enough": PriorNotEnough,
     "procedure_done": ProcedureDone,
     "procedure_planned": ProcedurePlanned,
-    "sphincter_signs": SphincterSigns,
+    "procedure_since_prior": ProcedureSincePrior,
     "reason_elsewhere": ReasonElsewhere,
+    "sphincter_signs": SphincterSigns,
     "stated_pain_score": StatedPainScore,
     "straight_leg_raise": StraightLegRaise,
     "symptoms_after_surgery": SymptomsAfterSurgery,
     "unexplained_by": UnexplainedBy,
     "weight_fall": WeightFall,
+    "since_prior": SincePrior,
 }

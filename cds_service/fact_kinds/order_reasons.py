@@ -43,6 +43,8 @@ class OrderReason(FactKind):
     seventh_not: tuple[str, ...] = ()
     only_history: bool = False
     """Only words of history count ("h/o breast cancer"), never codes."""
+    words_are_strong: bool = False
+    """What the clinician says today of the patient is the best evidence that there can be."""
 
     @property
     def value_set_ids(self) -> frozenset[str]:
@@ -108,7 +110,9 @@ class OrderReason(FactKind):
             or (self.history_counts and said.state is TextState.HISTORY)
         )
         if counts:
-            return true(evidence, strength=Strength.POSSIBLE, when=on_day(context.today))
+            is_firm = self.words_are_strong and said.state is TextState.CURRENT
+            strength = Strength.STRONG if is_firm else Strength.POSSIBLE
+            return true(evidence, strength=strength, when=on_day(context.today))
         if said.state is TextState.NEGATED:
             return false(evidence, strength=Strength.POSSIBLE)
         return Finding(value=None)

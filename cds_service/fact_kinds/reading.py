@@ -10,6 +10,7 @@ from typing import ClassVar
 from cds_service.episodes import Episode
 from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Finding
+from cds_service.imaging_history.exams import NO_HISTORY, ImagingHistory
 from cds_service.orders import DraftOrder
 from cds_service.records import Chart
 from cds_service.terminology import Terminology
@@ -25,6 +26,10 @@ class ReadingContext:
     terminology: Terminology
     episode: Episode
     findings: Mapping[str, Finding]
+    history: ImagingHistory = NO_HISTORY
+    """Earlier exams, and what is ordered and not done."""
+    earlier_drafts: tuple[DraftOrder, ...] = ()
+    """Orders of this topic that stand before this one in the basket."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from cds_service.knowledge import (
 )
 from cds_service.knowledge_loading.conditions import ORDER_ATTRIBUTES
 from cds_service.knowledge_loading.facts import check_known
+from cds_service.knowledge_loading.tables import TableKind
 from cds_service.knowledge_loading.yaml import (
     Fields,
     Node,
@@ -30,8 +31,7 @@ class CaseNames:
 
     facts: Collection[str]
     options: Mapping[str, tuple[str, ...]]
-    appropriateness: DecisionTable
-    protocol: DecisionTable
+    tables: Mapping[TableKind, DecisionTable]
     brakes: Collection[str]
 
 
@@ -83,19 +83,27 @@ def _chosen(
 def _expectation(node: Node, names: CaseNames, problems: Problems) -> Expectation:
     members = Fields(node, problems)
     rating, variant = members.need("rating"), members.take("variant")
-    rule, protocol_rule = members.text("rule"), members.text("protocol_rule", "")
-    rules = [rule.id for rule in names.appropriateness.rules]
-    check_known(members.at("rule"), "rule", [rule], rules, problems)
-    if protocol_rule:
-        rules = [rule.id for rule in names.protocol.rules]
-        check_known(members.at("protocol_rule"), "rule", [protocol_rule], rules, problems)
+    rule, repeat_rule = members.text("rule"), members.text("repeat_rule", "")
+    protocol_rule, safety_rules = members.text("protocol_rule", ""), members.texts("safety_rules")
+    for key, kind, named in (
+        ("rule", TableKind.BASE, (rule,)),
+        ("repeat_rule", TableKind.REPEAT, (repeat_rule,)),
+        ("protocol_rule", TableKind.CONTRAST, (protocol_rule,)),
+        ("safety_rules", TableKind.SAFETY, safety_rules),
+    ):
+        known = {rule.id for rule in names.tables[kind].rules}
+        check_known(members.at(key), "rule", filter(None, named), known, problems)
     expectation = Expectation(
         rule=rule,
         rating=(choice_of(rating, Rating, problems) if rating else None) or Rating.NOT_COVERED,
-        indicator=_indicator(members, problems),
+        indicator=_indicator(members, "indicator", problems),
         variant=integer_of(variant, problems) if variant else None,
         is_provisional=members.flag("provisional"),
+        repeat_rule=repeat_rule,
         protocol_rule=protocol_rule,
+        safety_rules=safety_rules,
+        safety_indicator=_indicator(members, "safety_indicator", problems),
+        leading=members.text("leading", ""),
         brakes=members.texts("brakes"),
         missing_first=members.texts("missing_first"),
     )
@@ -107,8 +115,9 @@ def _expectation(node: Node, names: CaseNames, problems: Problems) -> Expectatio
     return expectation
 
 
-def _indicator(members: Fields, problems: Problems) -> Indicator | None:
-    node = members.need("indicator")
+def _indicator(members: Fields, key: str, problems: Problems) -> Indicator | None:
+    """Return an indicator; only that of the appropriateness card must be given."""
+    node = members.need(key) if key == "indicator" else members.take(key)
     if node is None or node.value == "none":
         return None
     return choice_of(node, Indicator, problems)

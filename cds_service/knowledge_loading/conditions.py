@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from cds_service.knowledge_loading.yaml import Fields, Node, Problems, choice_of, items_of, text_of
-from cds_service.orders import ImagingProtocol, Priority
+from cds_service.orders import ContrastOrdered, ImagingProtocol, Priority
 from cds_service.rule_tests import (
     ALWAYS,
     All,
@@ -26,6 +26,7 @@ ORDER_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "protocol": tuple(ImagingProtocol),
     "priority": tuple(Priority),
     "contrast_only_code": _TRUTH,
+    "contrast": tuple(ContrastOrdered),
 }
 
 
@@ -91,6 +92,12 @@ def _member(key: str, node: Node, vocabulary: Vocabulary, problems: Problems) ->
 
 
 def _values(node: Node, known: Collection[str], problems: Problems) -> frozenset[str]:
+    """Return the values that a list names, or all but those that `{not: [...]}` names."""
+    if isinstance(node.value, dict):
+        members = Fields(node, problems)
+        left_out = members.need("not")
+        members.finish()
+        return frozenset(known) - (_values(left_out, known, problems) if left_out else set())
     values: set[str] = set()
     for item in items_of(node, problems):
         value = text_of(item, problems)

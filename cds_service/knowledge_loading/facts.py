@@ -70,6 +70,8 @@ def read_facts(root: Node, surroundings: Surroundings, problems: Problems) -> Fa
         facts.append(_fact(node, defined, parameters, surroundings))
         defined.add(facts[-1].id)
     report_repeated(top.items("facts"), "fact", problems)
+    for node, fact in zip(top.items("facts"), facts, strict=True):
+        check_known(node, "fact", fact.implies, defined, problems)
     top.finish()
     return FactsFile(
         thresholds={
@@ -171,6 +173,9 @@ def _fact(
         label=members.text("label"),
         readings=tuple(reading for reading in readings if reading is not None),
         answers=answers,
+        implies={
+            other: flag_of(value, problems) for other, value in members.mapping("implies").items()
+        },
         is_red_flag=members.flag("red_flag"),
         is_internal=members.flag("internal"),
         has_card_line=members.flag("card_line", default=True),

@@ -30,6 +30,7 @@ from cds_service.knowledge_loading.service import ServiceFile, read_service, rea
 from cds_service.knowledge_loading.tables import (
     Names,
     Ratings,
+    TableKind,
     read_brakes,
     read_ratings,
     read_table,
@@ -43,12 +44,12 @@ _SERVICE = "service.yaml"
 _FACTS = "facts.yaml"
 _CARDS = "cards.yaml"
 _RATINGS = "decision_tables/ratings.yaml"
-_APPROPRIATENESS = "decision_tables/appropriateness.yaml"
-_PROTOCOL = "decision_tables/protocol.yaml"
+_TABLES = {kind: f"decision_tables/{kind.value}.yaml" for kind in TableKind}
+_APPROPRIATENESS = _TABLES[TableKind.BASE]
 _STATEMENTS = "statements.csv"
 _CASES = "cases/"
 _VALUE_SETS = "value_sets/"
-_NEEDED = (_SERVICE, _FACTS, _CARDS, _RATINGS, _APPROPRIATENESS, _PROTOCOL, _STATEMENTS)
+_NEEDED = (_SERVICE, _FACTS, _CARDS, _RATINGS, *_TABLES.values(), _STATEMENTS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +61,13 @@ class _Parts:
     statements: tuple[Statement, ...]
     facts: FactsFile
     ratings: Ratings
-    appropriateness: DecisionTable
-    protocol: DecisionTable
+    tables: Mapping[TableKind, DecisionTable]
     wording: Wording
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules of all tables."""
+        return tuple(rule for table in self.tables.values() for rule in table.rules)
 
 
 def load_knowledge(folder: Traversable) -> Knowledge:
@@ -127,8 +132,10 @@ class _Loader:
             order=order,
             episode=episode,
             facts=parts.facts.facts,
-            appropriateness=parts.appropriateness,
-            protocol=parts.protocol,
+            appropriateness=parts.tables[TableKind.BASE],
+            repeat=parts.tables[TableKind.REPEAT],
+            protocol=parts.tables[TableKind.CONTRAST],
+            safety=parts.tables[TableKind.SAFETY],
             variants=parts.ratings.variants,
             brakes=brakes,
             procedures=parts.ratings.procedures,
@@ -158,20 +165,18 @@ class _Loader:
         ratings = read_ratings(roots[_RATINGS], names, problems)
         names = names.rated_by(ratings)
         vocabulary = self._vocabulary(facts)
-        appropriateness = read_table(
-            roots[_APPROPRIATENESS], names, vocabulary, problems, rates=True
-        )
-        beside = vocabulary.with_decision(
-            {rule.row for rule in appropriateness.rules}, ratings.variants
-        )
+        base = read_table(roots[_APPROPRIATENESS], TableKind.BASE, names, vocabulary, problems)
+        beside = vocabulary.with_decision({rule.row for rule in base.rules}, ratings.variants)
+        tables = {TableKind.BASE: base}
+        for kind in (TableKind.REPEAT, TableKind.CONTRAST, TableKind.SAFETY):
+            tables[kind] = read_table(roots[_TABLES[kind]], kind, names, beside, problems)
         return _Parts(
             service=service,
             value_sets=value_sets,
             statements=statements,
             facts=facts,
             ratings=ratings,
-            appropriateness=appropriateness,
-            protocol=read_table(roots[_PROTOCOL], names, beside, problems, rates=False),
+            tables=tables,
             wording=read_wording(
                 roots[_CARDS],
                 beside,
@@ -191,8 +196,7 @@ class _Loader:
         names = CaseNames(
             facts=frozenset(fact.id for fact in parts.facts.facts),
             options={key: option.choices for key, option in parts.facts.options.items()},
-            appropriateness=parts.appropriateness,
-            protocol=parts.protocol,
+            tables=parts.tables,
             brakes=brakes,
         )
         files = (f for f in self.files if f.startswith(_CASES) and f.endswith(".yaml"))
@@ -204,7 +208,7 @@ class _Loader:
 
     def _check_whole(self, parts: _Parts, roots: Mapping[str, Node]) -> None:
         """Report what only the whole folder shows: what is unused, or leads nowhere."""
-        rules = (*parts.appropriateness.rules, *parts.protocol.rules)
+        rules = parts.rules
         self._check_rule_ids(parts, roots)
         self._check_cards(rules, roots)
         self._check_suggestions(parts, rules, roots)
@@ -212,10 +216,12 @@ class _Loader:
         self._check_statements(parts, rules)
 
     def _check_rule_ids(self, parts: _Parts, roots: Mapping[str, Node]) -> None:
-        base = {rule.id for rule in parts.appropriateness.rules}
-        for node in roots[_PROTOCOL].items_at("rules"):
-            if (rule := node.text_at("rule")) in base:
-                self.problems.report(node, f"rule {rule!r} stands in the other table too")
+        seen: set[str] = set()
+        for kind, table in parts.tables.items():
+            for node in roots[_TABLES[kind]].items_at("rules"):
+                if (rule := node.text_at("rule")) in seen:
+                    self.problems.report(node, f"rule {rule!r} stands in another table too")
+            seen.update(rule.id for rule in table.rules)
 
     def _check_cards(self, rules: tuple[Rule, ...], roots: Mapping[str, Node]) -> None:
         used = {rule.card for rule in rules}
@@ -281,7 +287,7 @@ class _Loader:
 
 
 def _file_of(rule: Rule, parts: _Parts) -> str:
-    return _APPROPRIATENESS if rule in parts.appropriateness.rules else _PROTOCOL
+    return next(_TABLES[kind] for kind, table in parts.tables.items() if rule in table.rules)
 
 
 def _named_value_sets(parts: _Parts) -> set[str]:

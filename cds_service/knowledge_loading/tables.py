@@ -27,15 +27,42 @@ from cds_service.knowledge_loading.yaml import (
     text_of,
 )
 from cds_service.orders import ImagingProtocol, Priority
-from cds_service.rule_tests import ALWAYS
+from cds_service.rule_tests import ALWAYS, Test
 
 _OTHERWISE = "otherwise"
+
+
+class TableKind(StrEnum):
+    """The tables of `decision_tables/`, by the name of their file; each has keys of its own."""
+
+    BASE = "appropriateness"
+    REPEAT = "repeat"
+    CONTRAST = "protocol"
+    SAFETY = "safety"
+
+
+_KEYS_OF: Mapping[TableKind, frozenset[str]] = {
+    TableKind.BASE: frozenset(
+        {"ratings", "provisional", "variant", "covered", "against", "alternatives"}
+        | {"because", "asks_first"}
+    ),
+    TableKind.REPEAT: frozenset(
+        {"ratings", "provisional", "against", "leads", "because", "asks_first"}
+    ),
+    TableKind.CONTRAST: frozenset(),
+    TableKind.SAFETY: frozenset({"because", "alternatives"}),
+}
+"""Keys of a rule beside those that every rule has."""
+
 _ABBREVIATIONS = {
     "UA": Rating.USUALLY_APPROPRIATE,
     "MBA": Rating.MAY_BE_APPROPRIATE,
     "UNA": Rating.USUALLY_NOT_APPROPRIATE,
 }
 _MOST_CHOICES = 4
+_ALWAYS_LEADS = "always"
+_DUPLICATE = "duplicate"
+"""A1: this draft goes because another order of the same exam stays."""
 
 
 class SuggestionKind(StrEnum):
@@ -96,18 +123,17 @@ def read_ratings(root: Node, names: Names, problems: Problems) -> Ratings:
 
 
 def read_table(
-    root: Node, names: Names, vocabulary: Vocabulary, problems: Problems, *, rates: bool
+    root: Node, kind: TableKind, names: Names, vocabulary: Vocabulary, problems: Problems
 ) -> DecisionTable:
-    """Read an ordered table; one that rates ends with `otherwise`, one beside it need not."""
+    """Read an ordered table; that of base rows ends with `otherwise`, the others need not."""
     top = Fields(root, problems)
     table_id = top.text("table")
-    expected = root.file.rsplit("/", 1)[-1].removesuffix(".yaml")
-    if table_id and table_id != expected:
-        problems.report(top.at("table"), f"must be {expected!r}, as the file is named")
+    if table_id and table_id != kind:
+        problems.report(top.at("table"), f"must be {kind.value!r}, as the file is named")
     nodes = top.items("rules", required=True)
-    if rates:
+    if kind is TableKind.BASE:
         _check_otherwise(root, nodes, problems)
-    reader = _RuleReader(names, vocabulary, problems, rates)
+    reader = _RuleReader(names, vocabulary, problems, _KEYS_OF[kind])
     rules = tuple(reader.rule(node) for node in nodes)
     report_repeated(nodes, "rule", problems)
     says = top.text("says")
@@ -188,7 +214,8 @@ class _RuleReader:
     names: Names
     vocabulary: Vocabulary
     problems: Problems
-    rates: bool
+    keys: frozenset[str]
+    """What a rule of this table may have beside what every rule has."""
 
     def rule(self, node: Node) -> Rule:
         members = Fields(node, self.problems)
@@ -204,31 +231,40 @@ class _RuleReader:
                 if when is None or when.value == _OTHERWISE
                 else read_test(when, self.vocabulary, self.problems)
             ),
-            ratings=self._ratings(members) if self.rates else {},
-            is_provisional=members.flag("provisional") if self.rates else False,
-            variants=self._variants(members) if self.rates else (),
+            ratings=self._ratings(members),
+            is_provisional=self._flag(members, "provisional"),
+            variants=self._variants(members) if "variant" in self.keys else (),
             indicators=self._indicators(members),
             card=card,
             suggestions=tuple(self._suggestion(item) for item in members.items("suggest")),
             sources=self._known(members, "source", "reference", self.names.references, needed=True),
             statements=self._known(members, "statements", "statement", self.names.statements),
-            supporting_facts=(
-                self._known(members, "because", "fact", self.names.facts) if self.rates else ()
-            ),
-            asks_first=(
-                self._known(members, "asks_first", "fact", self.names.facts) if self.rates else ()
-            ),
-            is_against=members.flag("against") if self.rates else False,
-            alternatives=(
-                self._known(members, "alternatives", "procedure", self.names.procedures)
-                if self.rates
-                else ()
-            ),
-            is_covered=members.flag("covered") if self.rates else False,
+            supporting_facts=self._named(members, "because", "fact", self.names.facts),
+            asks_first=self._named(members, "asks_first", "fact", self.names.facts),
+            is_against=self._flag(members, "against"),
+            alternatives=self._named(members, "alternatives", "procedure", self.names.procedures),
+            is_covered=self._flag(members, "covered"),
+            leads=self._leads(members),
         )
         check_known(members.at("card"), "card", [card], self.names.cards, self.problems)
         members.finish()
         return rule
+
+    def _flag(self, members: Fields, key: str) -> bool:
+        return members.flag(key) if key in self.keys else False
+
+    def _named(
+        self, members: Fields, key: str, what: str, known: Collection[str]
+    ) -> tuple[str, ...]:
+        return self._known(members, key, what, known) if key in self.keys else ()
+
+    def _leads(self, members: Fields) -> Test | None:
+        node = members.take("leads") if "leads" in self.keys else None
+        if node is None:
+            return None
+        if node.value == _ALWAYS_LEADS:
+            return ALWAYS
+        return read_test(node, self.vocabulary, self.problems)
 
     def _known(
         self,
@@ -244,7 +280,12 @@ class _RuleReader:
         return names
 
     def _ratings(self, members: Fields) -> dict[ImagingProtocol, Rating]:
-        nodes = members.mapping("ratings", required=True)
+        """Read the ratings; a base row needs them, a repeat row may leave those of the base."""
+        if "ratings" not in self.keys:
+            return {}
+        nodes = members.mapping("ratings", required="variant" in self.keys)
+        if not nodes:
+            return {}
         if set(nodes) == {"all"}:
             rating = choice_of(nodes["all"], Rating, self.problems) or Rating.NOT_COVERED
             return dict.fromkeys(ImagingProtocol, rating)
@@ -333,6 +374,7 @@ class _RuleReader:
         self, members: Fields, kind: SuggestionKind, suggestion: SuggestionRule
     ) -> None:
         targets: Mapping[SuggestionKind, Collection[str]] = {
+            SuggestionKind.CANCEL: ("", _DUPLICATE),
             SuggestionKind.REPLACE: self.names.value_sets,
             SuggestionKind.CHANGE_CONTRAST: RATED_PROTOCOLS,
             SuggestionKind.RAISE_PRIORITY: tuple(Priority),

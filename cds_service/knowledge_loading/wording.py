@@ -4,14 +4,11 @@ import string
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from cds_service.knowledge import CardLine, CardText, Choice, Wording
+from cds_service.knowledge import SUMMARY_LIMIT, CardLine, CardText, Choice, Wording
 from cds_service.knowledge_loading.conditions import Vocabulary, read_when
 from cds_service.knowledge_loading.facts import check_known, report_repeated
 from cds_service.knowledge_loading.yaml import Fields, Node, Problems, text_of
 from cds_service.records import Coding
-
-SUMMARY_LIMIT = 139
-"""CDS Hooks: a summary has fewer than 140 characters."""
 
 # What `cards/values.py` fills, with the longest text that it puts there.
 PLACEHOLDER_LENGTHS: Mapping[str, int] = {
@@ -21,6 +18,11 @@ PLACEHOLDER_LENGTHS: Mapping[str, int] = {
     "n": 1,
     "weeks": 2,
     "choice": 80,
+    "prior": 13,
+    "prior_days": 2,
+    "prior_months": 2,
+    "ordered": 13,
+    "found": 48,
 }
 
 

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from cds_service.cards.leading import leading_rule
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.episodes import Episode
 from cds_service.fact_kinds import ReadingContext
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import UNKNOWN, Evidence, Finding, Strength
-from cds_service.knowledge import Case, Knowledge
-from cds_service.orders import DraftOrder, ImagingProtocol, Priority
+from cds_service.knowledge import Case, Knowledge, Rule
+from cds_service.orders import ContrastOrdered, DraftOrder, ImagingProtocol, Priority
 from cds_service.records import Chart
 from cds_service.review_notes import CaseValue
 
@@ -20,6 +21,7 @@ USUAL_ORDER: Mapping[str, str] = {
     "protocol": ImagingProtocol.WITHOUT,
     "priority": Priority.ROUTINE,
     "contrast_only_code": "false",
+    "contrast": ContrastOrdered.NOT_STATED,
 }
 """The order of a case that says nothing of it."""
 _STRENGTHS = {
@@ -53,7 +55,7 @@ def judge(case: Case, knowledge: Knowledge) -> JudgedCase:
         case=case,
         knowledge=site,
         decision=decision,
-        differences=tuple(_differences(case, decision)),
+        differences=tuple(_differences(case, site, decision)),
     )
 
 
@@ -81,6 +83,7 @@ def _order(attributes: Mapping[str, str]) -> DraftOrder:
         protocol=ImagingProtocol(said["protocol"]),
         contrast_only_by_code=said["contrast_only_code"] == "true",
         priority=priority,
+        several_regions_contrast=ContrastOrdered(said["contrast"]),
     )
 
 
@@ -115,17 +118,22 @@ def _finding(value: CaseValue, says: str, today: date) -> Finding:
     )
 
 
-def _differences(case: Case, decision: Decision) -> list[str]:
+def _differences(case: Case, knowledge: Knowledge, decision: Decision) -> list[str]:
     """Say what is not as wanted: `rule is S4c, wanted S4a`."""
     wanted = case.expect
-    protocol_rule = decision.protocol_rule.id if decision.protocol_rule else ""
+    verdict = decision.verdict
+    leading = leading_rule(knowledge, decision).row if wanted.leading else ""
     pairs = {
         "rule": (decision.rule.id, wanted.rule),
+        "repeat rule": (_id(verdict.repeat_rule), wanted.repeat_rule),
+        "leading row": (leading, wanted.leading),
         "rating": (decision.rating, wanted.rating),
         "provisional": (decision.is_provisional, wanted.is_provisional),
         "indicator": (decision.indicator, wanted.indicator),
         "variant": (decision.variant, wanted.variant),
-        "protocol rule": (protocol_rule, wanted.protocol_rule),
+        "protocol rule": (_id(verdict.protocol_rule), wanted.protocol_rule),
+        "safety rules": (tuple(rule.id for rule in verdict.safety_rules), wanted.safety_rules),
+        "indicator of the safety card": (verdict.safety_indicator, wanted.safety_indicator),
         "brakes": (tuple(brake.id for brake in decision.brakes), wanted.brakes),
         "first facts asked for": (
             decision.missing[: len(wanted.missing_first)],
@@ -137,6 +145,10 @@ def _differences(case: Case, decision: Decision) -> list[str]:
         for name, (found, expected) in pairs.items()
         if found != expected
     ]
+
+
+def _id(rule: Rule | None) -> str:
+    return rule.id if rule else ""
 
 
 def _words(value: object) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cds_service.cards.card import cards_for
-from cds_service.decision import Situation, holds
 from cds_service.knowledge import (
     CardLine,
     Case,
@@ -23,6 +22,7 @@ from cds_service.knowledge import (
 from cds_service.knowledge_review.cases import HOOK_INSTANCE, USUAL_ORDER, JudgedCase, judge
 from cds_service.review_notes import CaseValue
 from cds_service.rule_tests import ALWAYS
+from cds_service.situations import Situation, holds
 
 _CASES = "Every case ends as it should."
 _RULES = (
@@ -116,7 +116,7 @@ def _counted(knowledge: Knowledge, judged: tuple[JudgedCase, ...]) -> tuple[str,
     computable = [s for s in knowledge.statements if s.kind == "C"]
     used = [s for s in computable if s.id in carried]
     folder = (
-        f"{len(knowledge.facts)} facts, {len(all_rules(knowledge))} rules, "
+        f"{len(knowledge.facts)} facts, {len(knowledge.rules)} rules, "
         f"{len(knowledge.wording.cards)} cards and {len(knowledge.value_set_notes)} value sets "
         "are well formed and refer only to what exists; none is left unused without a reason."
     )
@@ -140,15 +140,10 @@ def _limits(knowledge: Knowledge) -> tuple[str, ...]:
     return (windows, codes, *([unread] if idle else []))
 
 
-def all_rules(knowledge: Knowledge) -> tuple[Rule, ...]:
-    """Return the rules of both tables."""
-    return (*knowledge.appropriateness.rules, *knowledge.protocol.rules)
-
-
 def statements_carried(knowledge: Knowledge) -> Mapping[str, tuple[str, ...]]:
     """Return for each statement the rules, then the cards that carry it, in words."""
     carried: dict[str, tuple[str, ...]] = {}
-    for rule in all_rules(knowledge):
+    for rule in knowledge.rules:
         for statement in rule.statements:
             carried[statement] = (*carried.get(statement, ()), f"rule {rule.id}")
     for card in knowledge.wording.cards.values():
@@ -158,14 +153,15 @@ def statements_carried(knowledge: Knowledge) -> Mapping[str, tuple[str, ...]]:
 
 
 def deciding(judged: JudgedCase) -> tuple[Rule, ...]:
-    """Return the base rule and the protocol rule that hold in a case."""
-    decision = judged.decision
-    return (decision.rule, *((decision.protocol_rule,) if decision.protocol_rule else ()))
+    """Return every rule that holds in a case: base, repeat, contrast, safety."""
+    verdict = judged.decision.verdict
+    beside = (verdict.repeat_rule, verdict.protocol_rule, *verdict.safety_rules)
+    return (verdict.rule, *(rule for rule in beside if rule is not None))
 
 
 def _near_misses(knowledge: Knowledge, judged: tuple[JudgedCase, ...]) -> Iterator[tuple[str, str]]:
     """Yield for each rule one pair of cases that differ in one thing, and what that is."""
-    for rule in all_rules(knowledge):
+    for rule in knowledge.rules:
         hits = [j for j in judged if rule in deciding(j)]
         misses = [j for j in judged if rule not in deciding(j)]
         pair = next(
@@ -212,7 +208,7 @@ def _rules_without_case(
     knowledge: Knowledge, judged: tuple[JudgedCase, ...], pairs: Mapping[str, str]
 ) -> Iterator[str]:
     counted = Counter(rule.id for j in judged for rule in deciding(j))
-    for rule in all_rules(knowledge):
+    for rule in knowledge.rules:
         if not counted[rule.id]:
             yield f"rule {rule.id}: no case ends here"
         elif rule.id not in pairs:
@@ -223,14 +219,14 @@ def _wording_without_case(knowledge: Knowledge, judged: tuple[JudgedCase, ...]) 
     """A rule whose every indicator is `none` shows its card to nobody; it needs no case."""
     silent = {
         rule.card
-        for rule in all_rules(knowledge)
+        for rule in knowledge.rules
         if all(shown.indicator is None for shown in rule.indicators)
     }
     for card in knowledge.wording.cards.values():
         situations = [
             j.decision.situation
             for j in judged
-            if j.decision.indicator is not None
+            if (j.decision.indicator or j.decision.verdict.safety_indicator) is not None
             and any(rule.card == card.id for rule in deciding(j))
         ]
         if not situations and card.id not in silent:

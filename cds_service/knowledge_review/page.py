@@ -17,6 +17,8 @@ from cds_service.knowledge_review.rules import (
     brakes,
     protocol_rules,
     ratings,
+    repeat_rules,
+    safety_rules,
 )
 from cds_service.knowledge_review.words import condition, reading_in_words, safe, table
 from cds_service.review_notes import CaseValue, Statement
@@ -53,7 +55,9 @@ def review_page(knowledge: Knowledge) -> str:
         _facts(knowledge),
         base_rules(knowledge),
         brakes(knowledge),
+        repeat_rules(knowledge),
         protocol_rules(knowledge),
+        safety_rules(knowledge),
         ratings(knowledge),
         _cards(knowledge),
         _choices(knowledge),
@@ -204,7 +208,7 @@ def _choices(knowledge: Knowledge) -> Iterator[str]:
                 f"`{choice.code}`",
                 choice.display,
                 choice.label,
-                "; ".join(answered.get(choice.code, ["nothing yet (repeat imaging rows)"])),
+                "; ".join(answered[choice.code]),
             )
             for choice in wording.choices.values()
         ),
@@ -268,7 +272,8 @@ def _case(case: Case) -> tuple[str, ...]:
     given += [f"order {key}: {value}" for key, value in case.order.items()]
     given += [f"option {key}: {value}" for key, value in case.options.items()]
     given += [f"not readable: {kind}" for kind in case.unreadable]
-    ends = [wanted.rule, *([wanted.protocol_rule] if wanted.protocol_rule else [])]
+    ends = [wanted.rule, wanted.repeat_rule, wanted.protocol_rule, *wanted.safety_rules]
+    ends = [rule for rule in ends if rule]
     ends += [f"brake {brake}" for brake in wanted.brakes]
     ends += [f"asks for {', '.join(wanted.missing_first)}"] if wanted.missing_first else []
     return (
@@ -277,7 +282,8 @@ def _case(case: Case) -> tuple[str, ...]:
         "; ".join(given),
         "; ".join(ends),
         RATING_WORDS[wanted.rating] + (" (provisional)" if wanted.is_provisional else ""),
-        wanted.indicator.value if wanted.indicator else "no card",
+        (wanted.indicator.value if wanted.indicator else "no card")
+        + (f"; safety card {wanted.safety_indicator}" if wanted.safety_indicator else ""),
     )
 
 

@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from cds_service.knowledge import RATED_PROTOCOLS, IndicatorRule, Knowledge, Rating, Rule
+from cds_service.knowledge import (
+    RATED_PROTOCOLS,
+    DecisionTable,
+    IndicatorRule,
+    Knowledge,
+    Rating,
+    Rule,
+)
 from cds_service.knowledge_review.words import (
     condition,
     condition_lines,
@@ -32,8 +39,7 @@ def base_rules(knowledge: Knowledge) -> Iterator[str]:
 
 
 def _base_rule(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
-    name = rule.id if rule.id == rule.row else f"{rule.id} (row {rule.row})"
-    yield f"### {place}. {name}: {safe(rule.says)}"
+    yield f"### {place}. {_name(rule)}: {safe(rule.says)}"
     yield ""
     yield "When"
     yield ""
@@ -111,18 +117,68 @@ def brakes(knowledge: Knowledge) -> Iterator[str]:
     )
 
 
-def protocol_rules(knowledge: Knowledge) -> Iterator[str]:
-    """Yield the contrast table."""
-    rows = knowledge.protocol
-    yield "## Contrast rows, in order"
+def repeat_rules(knowledge: Knowledge) -> Iterator[str]:
+    """Yield the repeat imaging table, one section a rule."""
+    rows = knowledge.repeat
+    yield "## Repeat imaging rows, in order"
     yield ""
-    yield f"{rows.says} At most one holds, beside the base row."
+    yield f"{rows.says} At most one holds; emergencies (E1 to E3) have none."
+    for place, rule in enumerate(rows.rules, start=1):
+        yield ""
+        yield from _repeat_rule(place, rule, knowledge)
+
+
+def _repeat_rule(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
+    yield f"### {place}. {_name(rule)}: {safe(rule.says)}"
     yield ""
+    yield "When"
+    yield ""
+    yield from condition_lines(rule.when, knowledge)
+    yield ""
+    rated = [
+        f"{protocol}: {RATING_WORDS[rule.ratings[protocol]]}"
+        for protocol in RATED_PROTOCOLS
+        if protocol in rule.ratings
+    ]
+    yield f"- Rating: {'; '.join(rated) or 'that of the base row'}"
+    yield f"- Indicator: {_indicator_words(rule.indicators, knowledge)}"
+    if rule.is_against:
+        yield "- Advises against the order now: every brake softens it."
+    if rule.is_provisional:
+        yield "- Provisional."
+    if rule.leads is None:
+        yield f"- Card: {rule.card}, as lines of the base row's card"
+    else:
+        where = condition(rule.leads, knowledge)
+        yield f"- Card: {rule.card}, in place of the base row's message: {safe(where)}"
+    yield from _rule_lists(rule, knowledge)
+
+
+def safety_rules(knowledge: Knowledge) -> Iterator[str]:
+    """Yield the safety table."""
+    rows = knowledge.safety
+    yield "## Safety rows"
+    yield ""
+    yield (
+        f"{rows.says} Of the rules of one row the first that holds applies; rows together make one "
+        "card with the highest indicator. “No card” adds a line to the card that is shown."
+    )
+    yield ""
+    yield from _rule_table(rows, knowledge)
+
+
+def _name(rule: Rule) -> str:
+    if not rule.is_reported:
+        return f"{rule.id} (not reported)"
+    return rule.id if rule.id == rule.row else f"{rule.id} (row {rule.row})"
+
+
+def _rule_table(rows: DecisionTable, knowledge: Knowledge) -> Iterator[str]:
     yield from table(
         ("rule", "says", "when", "indicator", "offers", "sources", "statements"),
         (
             (
-                rule.id if rule.id == rule.row else f"{rule.id} (row {rule.row})",
+                _name(rule),
                 rule.says,
                 condition(rule.when, knowledge),
                 _indicator_words(rule.indicators, knowledge),
@@ -133,6 +189,16 @@ def protocol_rules(knowledge: Knowledge) -> Iterator[str]:
             for rule in rows.rules
         ),
     )
+
+
+def protocol_rules(knowledge: Knowledge) -> Iterator[str]:
+    """Yield the contrast table."""
+    rows = knowledge.protocol
+    yield "## Contrast rows, in order"
+    yield ""
+    yield f"{rows.says} At most one holds, beside the base row."
+    yield ""
+    yield from _rule_table(rows, knowledge)
 
 
 def ratings(knowledge: Knowledge) -> Iterator[str]:

@@ -32,6 +32,7 @@ ATTRIBUTES: Mapping[str, str] = {
     "protocol": "contrast of the order",
     "priority": "priority of the order",
     "contrast_only_code": "a CPT or LOINC code says contrast only",
+    "contrast": "contrast is ordered",
     "row": "base row",
     "variant": "ACR variant of the base row",
     "covered": "the base row is rated by these criteria",
@@ -56,6 +57,7 @@ KINDS: Mapping[str, str] = {
     "any_fact": "one of these facts holds",
     "candidate_statement": "the order says that the patient is, or is not, a candidate",
     "cannot_be_pregnant": "says no: male, or above an age",
+    "change_words": "words of the order about change, else of stability on record",
     "code_named": "a code that is a reason of the order or began lately",
     "condition": "a diagnosis or problem on record",
     "conservative_care": "care on record in this episode",
@@ -77,13 +79,22 @@ KINDS: Mapping[str, str] = {
     "medication_days": "days of medication, added up",
     "motor_exam": "strength of the legs by examination: grade, foot drop, both sides, decline",
     "motor_words": "words of the order name a severe or progressive leg weakness",
+    "new_since_prior": "a diagnosis newer than the earlier MRI, and none on record before it",
     "observed_finding": "an observation on record",
+    "order_in_basket": "an earlier draft of the same basket for the same region",
+    "order_in_flight": "a lumbar MRI that is ordered, booked or registered, and not done",
     "order_reason": "a reason of the order: coded is strong, in words is weak evidence",
     "other_indication": "every reason of the order is outside these criteria",
     "pregnancy_observed": "a pregnancy status or test",
+    "prior_exam": "an earlier lumbar MRI on record",
+    "prior_exam_within": "an earlier lumbar MRI whose date lies wholly in the window",
+    "prior_exam_without_contrast": "the earlier lumbar MRI is said to be without contrast",
+    "prior_not_enough": "the report of the earlier lumbar MRI",
     "procedure_done": "a procedure that was done",
     "procedure_planned": "a procedure, or a referral for one, that is ordered or booked",
+    "procedure_since_prior": "a procedure done after the earlier lumbar MRI",
     "reason_elsewhere": "every reason of the order is coded, and none is about the low back",
+    "since_prior": "one of these facts, on evidence newer than the earlier lumbar MRI",
     "sphincter_signs": (
         "a new bladder, bowel or saddle symptom with back or leg pain, and no other cause"
     ),
@@ -119,6 +130,7 @@ _PARAMETERS: Mapping[str, str] = {
     "unless_false": "unless {} is stated absent",
     "days": "{} days",
     "years": "{} years",
+    "months": "{} months",
     "below": "no: below {}",
     "older_than": "older than {} years",
     "began_below": "began before the age of {}",
@@ -160,6 +172,10 @@ _FLAGS: Mapping[str, str] = {
     "history_counts": "history (“h/o”, “s/p”) counts",
     "recorded_counts": "a recorded date in that time is enough",
     "without_unit": "only where the unit is missing; never asserts anything",
+    "follow_up": "it recommends further imaging",
+    "inclusive": "the first day counts",
+    "says_no": "no, if all that are true are older",
+    "words_are_strong": "words of the order are strong evidence",
     "never_false": "a refutation says nothing here",
     "only_history": "only words of history count",
     "only_possible": "weak evidence at most",
@@ -218,6 +234,8 @@ def condition(test: Test, knowledge: Knowledge) -> str:
         case AttributeIs(attribute="contrast_only_code" | "covered" as attribute, values=values):
             answer = "yes" if "true" in values else "no"
             return f"{ATTRIBUTES[attribute]}: **{answer}**"
+        case AttributeIs(attribute="row", values=values):
+            return f"{ATTRIBUTES['row']}: **{_rows(values, knowledge)}**"
         case AttributeIs(attribute=attribute, values=values):
             return f"{ATTRIBUTES[attribute]}: **{' or '.join(sorted(values))}**"
         case OptionIs(option=option, values=values):
@@ -248,6 +266,15 @@ def suggestion_in_words(suggestion: SuggestionRule, knowledge: Knowledge) -> str
     if suggestion.when != ALWAYS:
         words += f" - if {condition(suggestion.when, knowledge)}"
     return words
+
+
+def _rows(values: frozenset[str], knowledge: Knowledge) -> str:
+    """Name rows in the order of the table; many of them by those that are left out."""
+    rows = dict.fromkeys(rule.row for rule in knowledge.appropriateness.rules)
+    others = [row for row in rows if row not in values]
+    if len(others) < len(values):
+        return f"any but {', '.join(others)}"
+    return " or ".join(row for row in rows if row in values)
 
 
 def _inner(test: Test, knowledge: Knowledge) -> str:

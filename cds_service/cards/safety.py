@@ -1,0 +1,110 @@
+"""The safety card: implants, gadolinium, and what the scanner staff should know.
+
+One card for all rows that hold, with the highest indicator and the summary of the first row
+that has it. Rows without an indicator add a line to whichever card is shown.
+Source: decision table §8.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from cds_service.card_text import clean, markdown
+from cds_service.cards.detail import references_of
+from cds_service.cards.order_writing import name_of, stands_beside_others
+from cds_service.cards.parts import CardParts
+from cds_service.cards.suggestions import safety_suggestions_for
+from cds_service.cards.values import card_values, fill
+from cds_service.decision import Decision
+from cds_service.knowledge import SUMMARY_LIMIT, Knowledge, Rule
+from cds_service.situations import holds
+from cds_service.verdict import indicator_of
+
+_EVIDENCE_LIMIT = 3
+_TEXT_LIMIT = 120
+_FOUND_IN_SUMMARY = 48
+
+
+def safety_card(
+    knowledge: Knowledge,
+    decision: Decision,
+    *,
+    hook_instance: str,
+    other_drafts: Collection[Mapping[str, object]],
+    offered_already: Collection[str],
+) -> CardParts | None:
+    """Return the safety card, or None if no row asks for one.
+
+    `offered_already`: labels of suggestions that the appropriateness card offers.
+    """
+    indicator = decision.verdict.safety_indicator
+    if indicator is None:
+        return None
+    lead = next(
+        rule
+        for rule in decision.safety_rules
+        if indicator_of(rule, decision.situation) is indicator
+    )
+    suggestions = safety_suggestions_for(
+        knowledge,
+        decision,
+        hook_instance=hook_instance,
+        other_drafts=other_drafts,
+        offered_already=offered_already,
+    )
+    rules = (lead, *(rule for rule in decision.safety_rules if rule is not lead))
+    order = f"{knowledge.wording.phrases['order']}: {markdown(name_of(decision.order))}"
+    paragraphs = (
+        order if stands_beside_others(other_drafts) else "",
+        *(text for rule in rules for text in _paragraphs(knowledge, decision, rule)),
+        references_of(knowledge, rules),
+    )
+    return CardParts(
+        topic=lead,
+        summary=_summary(knowledge, decision, lead),
+        detail="\n\n".join(filter(None, paragraphs)),
+        indicator=indicator,
+        suggestions=tuple(suggestions),
+    )
+
+
+def safety_lines(knowledge: Knowledge, decision: Decision) -> list[str]:
+    """Return what the safety rows say, for the appropriateness card where no safety card is."""
+    if decision.verdict.safety_indicator is not None:
+        return []
+    return [
+        text for rule in decision.safety_rules for text in _paragraphs(knowledge, decision, rule)
+    ]
+
+
+def _summary(knowledge: Knowledge, decision: Decision, rule: Rule) -> str:
+    found = next(_found(decision, rule), knowledge.wording.phrases["nothing_named"])
+    values = card_values(knowledge, decision, rule)
+    template = knowledge.wording.cards[rule.card].summary
+    return clean(
+        fill(template, {**values, "found": clean(found, _FOUND_IN_SUMMARY)}), SUMMARY_LIMIT
+    )
+
+
+def _paragraphs(knowledge: Knowledge, decision: Decision, rule: Rule) -> Iterator[str]:
+    """Yield the verdict of a row, its lines, then its question."""
+    card = knowledge.wording.cards[rule.card]
+    found = [
+        markdown(clean(text, _TEXT_LIMIT))
+        for text in list(_found(decision, rule))[:_EVIDENCE_LIMIT]
+    ]
+    values = {
+        **card_values(knowledge, decision, rule),
+        "found": "; ".join(found) or knowledge.wording.phrases["nothing_named"],
+    }
+    yield fill(card.verdict, values)
+    yield from (
+        fill(line.text, values) for line in card.lines if holds(line.when, decision.situation)
+    )
+    if card.asks:
+        yield f"**{knowledge.wording.phrases['question']}:** {fill(card.asks, values)}"
+
+
+def _found(decision: Decision, rule: Rule) -> Iterator[str]:
+    """Yield what is on record, with its date, once each."""
+    findings = (decision.picture.findings[fact] for fact in rule.supporting_facts)
+    said = (e.text for finding in findings if finding.is_true for e in finding.evidence)
+    yield from dict.fromkeys(said)

@@ -1,0 +1,102 @@
+"""The facts to ask for: those that are unknown and would change the row (design)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cds_service.clinical_picture import ClinicalPicture
+from cds_service.knowledge import Knowledge, Rating, Rule
+from cds_service.orders import ImagingProtocol
+from cds_service.rule_tests import facts_in
+from cds_service.situations import Situation, holds
+from cds_service.verdict import Verdict, rating_of
+
+_SCORE = {
+    Rating.USUALLY_APPROPRIATE: 2,
+    Rating.MAY_BE_APPROPRIATE: 1,
+    Rating.USUALLY_NOT_APPROPRIATE: 0,
+    Rating.INSUFFICIENT_INFORMATION: 0,
+}
+
+
+def missing_facts(
+    knowledge: Knowledge, protocol: ImagingProtocol, picture: ClinicalPicture, verdict: Verdict
+) -> tuple[str, ...]:
+    """Ask the base table again for each unknown fact, set to true and to false.
+
+    Sorted by: what a repeat row that leads asks for, facts that the base row asks for first,
+    then how far the rating moves, then the place of the new row in the table.
+    """
+    rule = verdict.rule
+    table = _Retrial.of(knowledge, verdict)
+    old = _SCORE.get(rating_of(rule, protocol), 0)
+    moves: list[tuple[tuple[int, int, int], str]] = []
+    for fact in knowledge.facts:
+        if fact.is_internal or picture.findings[fact.id].value is not None:
+            continue
+        reached = [
+            place
+            for value in (True, False)
+            if (place := table.place_reached(picture, fact.id, value=value)) != table.chosen
+        ]
+        if reached:
+            far = max(
+                abs(_SCORE.get(rating_of(table.rules[place], protocol), 0) - old)
+                for place in reached
+            )
+            first = (
+                rule.asks_first.index(fact.id)
+                if fact.id in rule.asks_first
+                else len(rule.asks_first)
+            )
+            moves.append(((first, -far, min(reached)), fact.id))
+    wanted = (fact for _, fact in sorted(moves))
+    return tuple(dict.fromkeys((*_asked_by_repeat(picture, verdict), *wanted)))
+
+
+def _asked_by_repeat(picture: ClinicalPicture, verdict: Verdict) -> tuple[str, ...]:
+    if verdict.repeat_rule is None or not verdict.repeat_leads:
+        return ()
+    asked = verdict.repeat_rule.asks_first
+    return tuple(fact for fact in asked if picture.findings[fact].value is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Retrial:
+    """The appropriateness table, tried again with one fact assumed.
+
+    A rule before the chosen one still fails, and the chosen one still holds, unless a fact
+    that it asks about has changed: so only those are asked again.
+    """
+
+    rules: tuple[Rule, ...]
+    asks: tuple[frozenset[str], ...]
+    """Facts that each rule asks about."""
+    chosen: int
+    attributes: Mapping[str, str]
+    options: Mapping[str, str]
+
+    @classmethod
+    def of(cls, knowledge: Knowledge, verdict: Verdict) -> "_Retrial":
+        rules = knowledge.appropriateness.rules
+        return cls(
+            rules,
+            tuple(frozenset(facts_in(r.when)) for r in rules),
+            rules.index(verdict.rule),
+            verdict.situation.attributes,
+            verdict.situation.options,
+        )
+
+    def place_reached(self, picture: ClinicalPicture, fact_id: str, *, value: bool) -> int:
+        """Return the place in the table of the rule that would decide."""
+        findings = picture.assuming(fact_id, value=value)
+        changed = {f for f, finding in findings.items() if finding is not picture.findings[f]}
+        situation = Situation(findings, self.attributes, self.options)
+        for place, rule in enumerate(self.rules):
+            if place <= self.chosen and changed.isdisjoint(self.asks[place]):
+                if place == self.chosen:
+                    return place
+                continue
+            if holds(rule.when, situation):
+                return place
+        # The loader refuses a table whose last rule is not `otherwise`.
+        raise AssertionError(fact_id)
