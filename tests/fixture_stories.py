@@ -11,6 +11,8 @@ from typing import TypeAlias
 from ruamel.yaml import YAML
 
 FIXTURES = Path(__file__).parent.parent / "fhir_fixtures"
+STORY_FILES = ("stories.yaml", "stories-repeat.yaml", "stories-safety.yaml")
+"""In this order: a variant may be based on a story of a file before its own."""
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 JsonObject: TypeAlias = dict[str, Json]
@@ -28,6 +30,11 @@ PREFETCH_KEYS = {
     "devices": "Device",
 }
 _NONE = "none"
+_EXPECTED = {
+    *("order", "row", "protocol", "rating", "variant", "indicator", "provisional", "protocolRow"),
+    *("missing_includes", "suggestions", "no_card", "overlay", "topic", "prior_dates"),
+    *("safety", "safety_card", "safety_suggestions"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,7 @@ class Expected:
     """What the decision table says of one order; a member not listed is left open."""
 
     row: str
+    """Base row; empty where the table leaves it open."""
     order: str
     """`ServiceRequest/id`; empty where the story has one lumbar MRI order only."""
     members: Mapping[str, str | int | bool]
@@ -46,6 +54,17 @@ class Expected:
     suggestions_present: frozenset[str]
     suggestions_absent: frozenset[str]
     has_card: bool
+    """One appropriateness card: its topic is no safety row."""
+    topic: str
+    """`source.topic.code` of the appropriateness card; empty: open."""
+    safety: tuple[str, ...] | None
+    """Safety rows in `safety`, sorted; None: open."""
+    safety_card: str
+    """Indicator of the safety card, `none` for no such card; empty: open."""
+    safety_suggestions_present: frozenset[str]
+    safety_suggestions_absent: frozenset[str]
+    prior_dates: tuple[str, ...] | None
+    """Dates in `priorImaging`, newest first; None: open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +80,8 @@ class Story:
     based_on: str
     site_file: Path | None
     is_demo: bool
+    is_quiet: bool
+    """Nothing may alarm: no warning, no critical card, no cancel, unless it says so itself."""
 
     @property
     def service(self) -> str:
@@ -75,30 +96,30 @@ class Story:
 
 @cache
 def stories() -> tuple[Story, ...]:
-    """Return every story of `stories.yaml`, variants built, in its order."""
+    """Return every story of the files, variants built, in their order."""
     told: dict[str, Story] = {}
-    for entry in _entries():
-        story = _told(entry, told)
-        told[story.name] = story
+    for file in STORY_FILES:
+        for entry in _objects(_document(file)["stories"]):
+            story = _told(entry, told)
+            if story.name in told:
+                raise ValueError(f"{story.name}: told twice")
+            told[story.name] = story
     return tuple(told.values())
 
 
 @cache
 def as_of() -> str:
     """Return the anchor date of all stories."""
-    return str(_document()["as_of"])
+    (day,) = {str(_document(file)["as_of"]) for file in STORY_FILES}
+    return day
 
 
 @cache
-def _document() -> Mapping[str, Json]:
-    loaded = YAML(typ="safe", pure=True).load(FIXTURES / "stories.yaml")
+def _document(file: str) -> Mapping[str, Json]:
+    loaded = YAML(typ="safe", pure=True).load(FIXTURES / file)
     if not isinstance(loaded, dict):
-        raise TypeError("stories.yaml: not a mapping")
+        raise TypeError(f"{file}: not a mapping")
     return loaded
-
-
-def _entries() -> Iterator[JsonObject]:
-    return _objects(_document()["stories"])
 
 
 def _told(entry: JsonObject, told: Mapping[str, Story]) -> Story:
@@ -119,6 +140,7 @@ def _told(entry: JsonObject, told: Mapping[str, Story]) -> Story:
         based_on=base.name if base else "",
         site_file=_site_file(site, base),
         is_demo=entry.get("demo") is True,
+        is_quiet=entry.get("quiet") is True,
     )
 
 
@@ -144,16 +166,22 @@ def _expected(entry: JsonObject) -> Expected:
         "indicator",
         "provisional",
         "protocolRow",
+        "overlay",
     ):
         value = entry.get(key)
         if value == _NONE:
             left_out.add(key)
         elif isinstance(value, (str, int)):
             members[key] = value
-    suggestions = entry.get("suggestions", {})
-    kinds = suggestions if isinstance(suggestions, dict) else {}
+    if entry.get("safety") == _NONE:
+        left_out.add("safety")
+    unknown = entry.keys() - _EXPECTED
+    if unknown:
+        raise LookupError(f"no such member of expect: {sorted(unknown)}")
+    kinds = _object(entry.get("suggestions", {}))
+    safety_kinds = _object(entry.get("safety_suggestions", {}))
     return Expected(
-        row=str(entry["row"]),
+        row=str(entry.get("row", "")),
         order=str(entry.get("order", "")),
         members=members,
         left_out=frozenset(left_out),
@@ -161,7 +189,20 @@ def _expected(entry: JsonObject) -> Expected:
         suggestions_present=frozenset(_words(kinds.get("present"))),
         suggestions_absent=frozenset(_words(kinds.get("absent"))),
         has_card=entry.get("no_card") is not True,
+        topic=str(entry.get("topic", "")),
+        safety=_list_or_open(entry.get("safety")),
+        safety_card=str(entry.get("safety_card", "")),
+        safety_suggestions_present=frozenset(_words(safety_kinds.get("present"))),
+        safety_suggestions_absent=frozenset(_words(safety_kinds.get("absent"))),
+        prior_dates=_list_or_open(entry.get("prior_dates")),
     )
+
+
+def _list_or_open(value: Json) -> tuple[str, ...] | None:
+    """Return the words of a list; none at all for `none`; None where nothing is said."""
+    if value is None:
+        return None
+    return () if value == _NONE else _words(value)
 
 
 def apply_change(change: JsonObject, chart: JsonObject, request: JsonObject) -> None:
