@@ -6,7 +6,7 @@ is not decided here. Source: decision table §7.1; `ehr-integration.md` §2.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 
 from cds_service.fhir_dates import (
     DateInterval,
@@ -225,8 +225,13 @@ def _current(member: Member, today: date, inflight_days: int) -> Iterable[Truth]
     elif member.kind is not SourceKind.APPOINTMENT:
         # When a report is registered, `issued` is the day of that, not a bound of the exam's.
         issued = member.issued and replace(member.issued, earliest=member.issued.latest)
-        dates = (*member.dates, *((issued,) if issued else ())) or (member.updated,)
+        dates = (*member.dates, *((issued,) if issued else ()))
         yield from (within_days(when, today, inflight_days) for when in dates)
+        if not dates:
+            # An exam that is registered has not begun, so it has no date yet: only a record
+            # that nobody has touched for long is stale.
+            touched = member.updated
+            yield touched is None or touched.latest >= today - timedelta(days=inflight_days)
 
 
 def _unless_done(exam: PriorExam, done: Iterable[PriorExam]) -> PriorExam:

@@ -31,6 +31,7 @@ _OTHER_MODALITY = re.compile(
     r"|bone (?:density|scan)|pet|spect|fluoro\w{0,5}|mammo\w{0,5}|echo\w{0,9})\b",
     re.IGNORECASE,
 )
+_ANGIOGRAPHY = re.compile(r"\b(?:mra|mrv|angio\w{0,6}|venogra\w{1,3})\b", re.IGNORECASE)
 _CT = re.compile(r"\b(?:ct|computed tomography)\b", re.IGNORECASE)
 _COMPARISON = re.compile(
     r"\b(?:compar\w{1,6}|prior|previous\w{0,2}|recommend\w{0,5}|consider|suggest\w{0,3}|follow-?up"
@@ -196,6 +197,8 @@ class ExamNames:
     def _by_site(self, said: ExamWords) -> ExamName | None:
         """MR of a lumbar body site is a lumbar MRI; of "the spine" it is uncertain."""
         words = said.all_words
+        if _ANGIOGRAPHY.search(words):
+            return None
         is_mr = said.is_mr or bool(_MR.search(words))
         is_ct = said.is_ct or (not is_mr and bool(_CT.search(words)))
         is_elsewhere = bool(_OTHER_PART.search(words))
