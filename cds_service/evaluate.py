@@ -85,7 +85,7 @@ def evaluate(
         draft_refs=frozenset(
             draft.ref
             for draft in request.draft_orders
-            if draft.resource.get("resourceType") != "Condition"
+            if draft.resource.get("resourceType") != "Condition" and not draft.ref.endswith("/?")
         ),
         draft_identifiers=frozenset[str]().union(
             *(identifier_tokens(draft.get("identifier")) for draft in drafts)
@@ -148,7 +148,7 @@ def _own_orders(drafts: Iterable[Resource], chart: Chart) -> frozenset[str]:
                 target = reference_of(reference)
                 names.add(chart.addresses.get(target, target))
                 names |= identifier_tokens(reference.get("identifier"))
-    return frozenset(names - {""})
+    return frozenset(name for name in names if name and not name.endswith("/?"))
 
 
 def _drafted(request: HookRequest) -> Source:

@@ -286,6 +286,9 @@ class Device(Record):
 class ImagingStudy(Record):
     """An ImagingStudy; `notes` hold its description and those of its series."""
 
+    comments: tuple[str, ...] = ()
+    """`note[].text`, which may speak of other exams."""
+
     status: str = ""
     """`available`, `registered`, or empty."""
     has_images: bool = False

@@ -20,6 +20,8 @@ from charts import (
 )
 from exam_records import procedure, report, study
 from findings_of import decision
+from http_service import LUMBAR_MRI as LUMBAR_MRI_DRAFT
+from http_service import bundle, client, decisions_of, fire, hook_request
 
 from cds_service.fhir_dates import DateInterval
 from cds_service.findings import Strength
@@ -514,3 +516,19 @@ def test_records_of_unknown_date_with_different_bounds_stay_apart() -> None:
 
 def test_a_study_of_the_first_day_there_is_is_read() -> None:
     assert 1 == len(history_of(study(started="0001-01-01"), order(authoredOn="0001")).exams)
+
+
+def test_a_draft_without_id_is_not_every_record_without_id() -> None:
+    draft = {k: v for k, v in LUMBAR_MRI_DRAFT.items() if k != "id"}
+    request = hook_request(draft, hook="order-sign")
+    prefetch = request["prefetch"]
+    assert isinstance(prefetch, dict)
+    in_chart = {k: v for k, v in order().items() if k not in {"id", "subject"}}
+    done = {k: v for k, v in procedure().items() if k not in {"id", "subject"}}
+    prefetch |= {"serviceRequests": bundle({**in_chart, "status": "completed"}, done)}
+
+    (judged,) = decisions_of(fire(client(), request))
+
+    exams = judged["priorImaging"]
+    assert isinstance(exams, list)
+    assert {"ServiceRequest/?", "Procedure/?"} == {r for exam in exams for r in exam["sources"]}

@@ -925,3 +925,37 @@ def test_no_record_is_in_two_exams(records: list[Json]) -> None:
     exams = (*history.exams, *history.in_flight, *history.uncertain)
     sources = [ref for exam in exams for ref in exam.sources]
     assert sorted(set(sources)) == sorted(sources)
+
+
+COMMENT = [{"text": "MRI lumbar spine of 2019 showed a disc protrusion"}]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(study(description="MR BRAIN", series=[], note=COMMENT), id="study"),
+        pytest.param(report(code={"text": "XR knee"}, note=COMMENT), id="report"),
+        pytest.param(procedure(code={"text": "Physical therapy"}, note=COMMENT), id="procedure"),
+        pytest.param(order(code={"text": "MRI knee"}, note=COMMENT), id="order of another MRI"),
+        pytest.param(
+            order(code={"text": "Physical therapy"}, status="active", note=COMMENT), id="referral"
+        ),
+    ],
+)
+def test_an_exam_that_a_comment_speaks_of_is_not_the_exam(raw: Json) -> None:
+    """§3: a note may name another exam."""
+    assert ImagingHistory() == history_of(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(study(series=[], note=[{"text": "Lumbar spine"}]), id="study"),
+        pytest.param(procedure(code={"text": "MRI"}, note=COMMENT), id="procedure"),
+        pytest.param(
+            order(code={"text": "MRI spine"}, note=[{"text": "lumbar spine"}]), id="order"
+        ),
+    ],
+)
+def test_a_comment_says_the_region_that_the_name_leaves_open(raw: Json) -> None:
+    assert Strength.POSSIBLE is one(history_of(raw)).strength

@@ -790,7 +790,8 @@ def test_a_whole_synthea_chart_is_read_page_by_page(shared: Path, reader: FhirRe
 def test_documents_and_bookings_are_read_under_any_key(reader: FhirReader) -> None:
     """Decision table §7: no template asks for them, but what a client sends is not thrown away."""
     more = {**bundle(resource("DocumentReference", 1)), "link": [{"relation": "next", "url": "x"}]}
-    prefetch = {"documents": more, "visits": bundle(resource("Appointment", 1)), "goals": None}
+    visits = bundle(resource("Appointment", 1), resource("Goal", 1))
+    prefetch = {"documents": more, "visits": visits, "goals": bundle(resource("Goal", 1))}
 
     sources = sources_of(request_to(None, prefetch=prefetch), reader)
 
@@ -800,4 +801,4 @@ def test_documents_and_bookings_are_read_under_any_key(reader: FhirReader) -> No
         (source.resource_type, source.is_extra) for source in extra
     ]
     assert {} == read_sources(extra).unreadable
-    assert 2 == len(read_sources(extra).rows)
+    assert 3 == len(read_sources(extra).rows)

@@ -29,12 +29,13 @@ from hypothesis import strategies as st
 from cds_service.chart.sources import Source, SourceState
 from cds_service.errors import EvidenceUnavailable, MalformedRequest, TooLarge
 from cds_service.evaluate import Outcome, evaluate
-from cds_service.prefetch.queries import sent_contents
+from cds_service.prefetch.queries import extra_contents, sent_contents
 from cds_service.protocol import parse_request
 
 Path: TypeAlias = tuple[str | int, ...]
 
 ZONE = ZoneInfo("America/New_York")
+KEYS = {**PREFETCH_KEYS, "documents": "DocumentReference", "bookings": "Appointment"}
 SERVER = "https://ehr.example/fhir"
 EXAMPLES = settings(
     derandomize=True,
@@ -85,7 +86,7 @@ def request_of(name: str, exams: Iterable[JsonObject] = ()) -> JsonObject:
     assert isinstance(context, dict)
     subject: Json = {"reference": f"Patient/{context['patientId']}"}
     for exam in exams:
-        key = next(key for key, kind in PREFETCH_KEYS.items() if kind == exam["resourceType"])
+        key = next(key for key, kind in KEYS.items() if kind == exam["resourceType"])
         sent = prefetch.get(key)
         if not isinstance(sent, dict) or not isinstance(sent.get("entry"), list):
             sent = _searchset([])
@@ -120,6 +121,15 @@ def outcome(request: JsonObject) -> Outcome | None:
                 more=tuple(contents.get(key, ())[1:]),
             )
             for key, kind in types.items()
+        ] + [
+            Source(
+                key=key,
+                resource_type=kind,
+                state=SourceState.READ,
+                content=content,
+                is_extra=True,
+            )
+            for key, (kind, content) in extra_contents(parsed.prefetch, types).items()
         ]
         return evaluate(knowledge(), parsed, sources, today=date.fromisoformat(as_of()), zone=ZONE)
     except (EvidenceUnavailable, MalformedRequest, TooLarge):
@@ -222,6 +232,22 @@ EXAMS: tuple[JsonObject, ...] = (
         authoredOn="2026-03-10",
         basedOn=_ON_ORDER,
     ),
+    _exam(
+        "DocumentReference",
+        "exam-d",
+        status="current",
+        description="MRI lumbar spine",
+        date="2025-12-01",
+        context={"related": [{"reference": "DiagnosticReport/exam-undated"}]},
+    ),
+    _exam(
+        "Appointment",
+        "exam-a",
+        status="booked",
+        start="2026-04-02T10:00:00Z",
+        serviceType=[_CODE],
+        basedOn=[{"reference": "ServiceRequest/exam-open"}],
+    ),
 )
 """Lumbar MRIs, done and in flight, linked and not: the stories hold few."""
 EXAM_LISTS = st.lists(st.sampled_from(EXAMS), max_size=6, unique_by=lambda r: str(r["id"]))
@@ -273,7 +299,7 @@ def bundles(request: JsonObject) -> Iterator[list[Json]]:
 def test_any_value_in_any_place_of_a_real_request_is_survived(
     name: str, changes: list[tuple[int, Json]], *, in_drafts: bool
 ) -> None:
-    request = request_of(name)
+    request = request_of(name, EXAMS)
     part = request["context"] if in_drafts else request["prefetch"]
     for place, value in changes:
         found = list(places(part))
@@ -302,8 +328,8 @@ def test_elements_of_one_resource_in_another_are_survived(
     name: str, seed: int, swaps: list[tuple[int, int]]
 ) -> None:
     """Values that are right elsewhere get further into the readers than arbitrary ones."""
-    request = request_of(name)
-    donor = request_of(names()[seed % len(names())])["prefetch"]
+    request = request_of(name, EXAMS)
+    donor = request_of(names()[seed % len(names())], EXAMS)["prefetch"]
     given_up = list(places(donor))
     for source, target in swaps:
         value: Any = donor

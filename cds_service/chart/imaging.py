@@ -203,8 +203,8 @@ def read_imaging_study(entry: Entry, desk: Desk) -> ImagingStudy | None:
     )
     return ImagingStudy(
         ref=entry.ref,
-        notes=texts_of((raw.get("description"), *(s.get("description") for s in series)))
-        + note_texts(raw.get("note")),
+        notes=texts_of((raw.get("description"), *(s.get("description") for s in series))),
+        comments=note_texts(raw.get("note")),
         status=status if status in _STUDY_STATUSES else "",
         has_images=_has_images(raw, series),
         modalities=_once(
@@ -270,8 +270,7 @@ def read_diagnostic_report(entry: Entry, desk: Desk) -> DiagnosticReport | None:
                 *(study.get("display") for study in studies),
                 *(study.get("description") for study in studies),
             )
-        )
-        + note_texts(raw.get("note")),
+        ),
         status=status,
         categories=_categories(raw, desk),
         effective=desk.date(raw, _EFFECTIVE) or _earliest(studies, desk, "imagingStudy.started"),

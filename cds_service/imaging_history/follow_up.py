@@ -34,7 +34,7 @@ _OTHER_EXAM = re.compile(
     re.IGNORECASE,
 )
 _LUMBAR = re.compile(r"\b(?:lumbar|lumbo-?sacral|L-?spine)\b", re.IGNORECASE)
-_LONGEST_CLAUSE = 600
+_LONGEST_CLAUSE = 4000
 
 
 def recommends_follow_up(conclusions: Iterable[str]) -> bool:

@@ -171,16 +171,15 @@ def _study(study: ImagingStudy, names: ExamNames) -> Member:
     topic = names.definition
     labels = {m.label.upper() for m in study.modalities}
     is_mr = "MR" in labels or any(topic.modality_set in m.sets for m in study.modalities)
-    name = names.read(
-        ExamWords(
-            names=study.procedures,
-            words=study.notes,
-            sites=study.body_sites,
-            is_mr=is_mr,
-            is_other_modality=bool(labels) and not is_mr,
-            is_ct="CT" in labels,
-        )
+    said = ExamWords(
+        names=study.procedures,
+        words=study.notes,
+        sites=study.body_sites,
+        is_mr=is_mr,
+        is_other_modality=bool(labels) and not is_mr,
+        is_ct="CT" in labels,
     )
+    name = names.read_with_comments(said, study.comments)
     if study.status == "registered":
         state = MemberState.IN_FLIGHT
     elif study.status == "available" or study.has_images:
@@ -201,7 +200,7 @@ def _study(study: ImagingStudy, names: ExamNames) -> Member:
         accessions=study.accessions,
         study_uids=study.study_uids,
         has_images=study.has_images,
-        is_outside=any(_OUTSIDE.search(text) for text in study.notes),
+        is_outside=any(_OUTSIDE.search(text) for text in (*study.notes, *study.comments)),
         facility=study.facility,
         facility_refs=study.facility_refs,
     )
@@ -250,9 +249,8 @@ _PROCEDURE_STATES = {
 
 
 def _procedure(procedure: Procedure, names: ExamNames) -> Member:
-    name = names.read(
-        ExamWords(names=(procedure.concept,), words=procedure.notes, sites=procedure.body_sites)
-    )
+    said = ExamWords(names=(procedure.concept,), sites=procedure.body_sites)
+    name = names.read_with_comments(said, procedure.notes)
     is_radiology = _is_radiology(_said(procedure.categories))
     is_certain = (name.by_code or is_radiology) and procedure.strength is Strength.STRONG
     return Member(
@@ -272,9 +270,8 @@ def _procedure(procedure: Procedure, names: ExamNames) -> Member:
 
 def _order(order: ServiceRequest, names: ExamNames, today: date) -> Member:
     """Read an order: completed is weak evidence of an exam on or after it was written."""
-    name = names.read(
-        ExamWords(names=(order.concept, *order.details), words=order.notes, sites=order.body_sites)
-    )
+    said = ExamWords(names=(order.concept, *order.details), sites=order.body_sites)
+    name = names.read_with_comments(said, order.notes)
     is_done = order.status == "completed"
     happened = order.occurrence
     if is_done and happened is None and order.authored is not None:

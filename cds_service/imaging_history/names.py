@@ -6,7 +6,7 @@ words disagree is doubtful (quirk 16). Source: decision table §3 and §7.1.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
@@ -112,6 +112,19 @@ class ExamNames:
             or self._by_site(said)
             or self._something_else(said)
         )
+
+    def read_with_comments(self, said: ExamWords, comments: tuple[str, ...]) -> ExamName:
+        """Return what the exam is of; comments are read only where its name leaves that open.
+
+        A comment may speak of another exam ("compare with MRI of 2019"), so what only it says
+        is doubtful (§3).
+        """
+        name = self.read(said)
+        words = said.all_words
+        is_open = name.kind in {ExamKind.UNNAMED, ExamKind.UNCERTAIN}
+        if not comments or not is_open or not (said.is_mr or not words or _MR.search(words)):
+            return name
+        return replace(self.read(replace(said, words=said.words + comments)), is_doubtful=True)
 
     def read_narrative(self, narrative: str) -> ExamName:
         """Return what a narrative says the exam is; doubtful if it says so below its head."""

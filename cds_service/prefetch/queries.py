@@ -91,13 +91,17 @@ def sent_contents(
 def extra_contents(
     prefetch: Mapping[str, object], types: Mapping[str, str]
 ) -> dict[str, tuple[str, object]]:
-    """Return key → resource type and content of what is read where it is sent, asked for or not.
+    """Return key → resource type and content of what is read wherever it is sent.
 
     Documents and bookings bear on earlier and planned exams (decision table §7), but few servers
     let a service search them, so no template asks for them.
     """
-    typed = {key: _type_within(content) for key, content in prefetch.items() if key not in types}
-    return {key: (kind, prefetch[key]) for key, kind in typed.items() if kind in _EXTRA_TYPES}
+    held = {
+        key: sorted(_EXTRA_TYPES & _types_within(content))
+        for key, content in prefetch.items()
+        if key not in types
+    }
+    return {key: (kinds[0], prefetch[key]) for key, kinds in held.items() if kinds}
 
 
 def next_link(page: object) -> str | None:
@@ -112,14 +116,19 @@ def next_link(page: object) -> str | None:
 
 def _type_within(content: object) -> str:
     """Return the one type of the matches in a Bundle, or of a resource; empty if it is not one."""
+    types = _types_within(content)
+    return next(iter(types)) if len(types) == 1 else ""
+
+
+def _types_within(content: object) -> frozenset[str]:
+    """Return the types of the matches in a Bundle, or of a resource."""
     if not is_object(content):
-        return ""
+        return frozenset()
     if content.get("resourceType") != "Bundle":
-        return str(content.get("resourceType", ""))
+        return frozenset({str(content.get("resourceType", ""))})
     entries = content.get("entry")
     matches = (_match_in(entry) for entry in (entries if is_array(entries) else ()))
-    types = {str(match.get("resourceType", "")) for match in matches if match is not None}
-    return types.pop() if len(types) == 1 else ""
+    return frozenset(str(m.get("resourceType", "")) for m in matches if m is not None)
 
 
 def _match_in(entry: object) -> Mapping[str, object] | None:
