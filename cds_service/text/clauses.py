@@ -98,6 +98,11 @@ _SIGNS = {
         |no\ (?:\w{1,12}\ )?(?:cause|reason|explanation|etiology|trigger|source|doubt)\b
         |not\ (?:only|just|sure|certain|clear)\b
         |without\ (?:trying|dieting)\b
+        |(?:never\ (?:had|experienced|felt|noticed)
+            |den(?:ies|ied|ying)\ (?:ever\ )?(?:having(?:\ had)?|experiencing|feeling))
+            \ (?:this|these|that|it|anything|something|such)\b
+            (?:\ \w{1,12}){0,3}?\ (?:before|previously|in\ the\ past)\b
+        |no\ (?:prior|previous|similar)\ (?:\w{1,12}\ )?(?:episodes?|history|hx)(?=\ ?:|\ -\ )
         |denied\ by\b|(?:insurance|auth\w{0,12})\ denied\b
         |(?:positive|pos)(?:\ (?:for\b|findings?\b)|:)|reports?\b|reporting\b
         |complain(?:s|ing|t)\b|c/o\b|endorses?\b|admits?\b|presents?\b|presenting\b

@@ -49,6 +49,8 @@ def _after(standing: _Standing, mark: Mark, clause: Clause) -> _Standing:
         return standing if _is_answer(mark, clause) else _Standing(negation=mark)
     if mark.sign is Sign.SUSPECT:
         return standing if _is_unsuspected(mark, clause) else _Standing(suspicion=mark)
+    if mark.sign is Sign.AFFIRM and _is_not_reported(mark, clause):
+        return standing
     if mark.sign is Sign.AFFIRM or (
         mark.sign is Sign.AFFIRM_START and clause.is_part_start(mark.start, mark.part)
     ):
@@ -87,8 +89,23 @@ def _is_unsuspected(mark: Mark, clause: Clause) -> bool:
     )
 
 
+_REPORTING = re.compile(r"(?:report|complain|endors|admit)", re.IGNORECASE)
+_NOT_NOW = re.compile(r"\b(?:(?:do|does|is|are) not|(?:do|does|is|are)n'?t)\s{1,2}$", re.IGNORECASE)
+_INSTEAD = re.compile(r"\b(?:only|just|instead|rather|until|till)\b", re.IGNORECASE)
+
+
+def _is_not_reported(mark: Mark, clause: Clause) -> bool:
+    """Tell "does not report" from "reports", but not from "did not report": that may be over."""
+    return (
+        _REPORTING.match(clause.text, mark.start) is not None
+        and _NOT_NOW.search(clause.text[max(0, mark.start - _LOOK_BACK) : mark.start]) is not None
+        and _INSTEAD.search(clause.text, mark.end, clause.parts[mark.part][1]) is None
+    )
+
+
 _GOVERNED = re.compile(
-    r"\b(?:no|not|never|longer|without|w/o|den(?:y|ies|ied|ying)|for)(?:\s(?:any|recent"
+    r"\b(?:no|not|never|longer|without|w/o|den(?:y|ies|ied|ying)|for"
+    r"|(?:do|does|did|has|have|had|is|are)n'?t)(?:\s(?:any|recent"
     r"|of|yet|ever|been))?\W{0,2}$",
     re.IGNORECASE,
 )
@@ -167,11 +184,18 @@ _OVER = re.compile(rf"{_WORDS_BETWEEN} (?:resolved|in remission)\b", re.IGNORECA
 _OTHER_TOPIC = re.compile(
     r"\b(?:since|after|from|following|due|with|and|s/p|post|started|began|onset|ongoing|until"
     r"|wors\w{1,6}|progress\w{1,6}|now|persist\w{1,5}|continu\w{1,5}|not|never|partial\w{0,2}"
-    r"|incomplet\w{1,4}|without|mri?|ct|x-?rays?|imaging|surgery|fusion|inject\w{1,4}|hx|history)\b"
-    r"|n't\b",
+    r"|incomplet\w{1,4}|without|despite|mri?|ct|x-?rays?|imaging|surgery|fusion|inject\w{1,4}|hx|history)\b"
+    r"|n't\b"
+    # "urinary retention despite no prior history": the word of history is itself denied.
+    r"|\bno (?!longer|more)(?:\w{1,12} ){0,2}$",
     re.IGNORECASE,
 )
 _MONTH_BEFORE = re.compile(r"(?:\d/|\d-|\b[a-z]{3,9}\.? )$", re.IGNORECASE)
+_UNTIL_LATELY = re.compile(
+    r"\b(?:until|till) (?:today|tonight|yesterday|now|recent\w{0,2}|last|this|about|around|an?|one"
+    r"|two|three|few|the|\d|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
+    re.IGNORECASE,
+)
 _ONLY_PAST = re.compile(
     r"\W{0,3}(?:(?:has|have|had|now|since|fully|completely|all|which|was|is|currently) ){0,3}"
     r"(?:resolved|healed|in (?:full |complete )?remission|(?:19|20)\d\d"
@@ -272,7 +296,7 @@ class _Place:
 
     def _is_negated(self, standing: _Standing) -> bool:
         negation = standing.negation
-        if negation is None:
+        if negation is None or _UNTIL_LATELY.search(self._tail):
             return False
         if negation.sign is Sign.NEGATE_NEXT:
             return negation.part == self._part and self.start - negation.end <= _NEXT_WORDS
