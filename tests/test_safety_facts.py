@@ -18,6 +18,7 @@ from findings_of import (
     value_of,
 )
 
+from cds_service.fact_kinds.implant_entries import ImplantClass
 from cds_service.findings import Finding, Strength, Truth
 
 Json: TypeAlias = dict[str, Any]
@@ -388,6 +389,36 @@ def test_a_screening_answers_only_what_is_older(record: Json, expected: tuple[Tr
     assert expected == tuple(
         value_of(fact, record, screening) for fact in ("unsafe_implant", "removed_implant")
     )
+
+
+@pytest.mark.parametrize(("said", "expected"), [(True, False), (False, None)])
+def test_a_screening_may_ask_in_the_negative(*, said: bool, expected: Truth) -> None:
+    asked = {"code": {"text": "No implants"}, "valueBoolean": said}
+
+    assert expected is value_of("unsafe_implant", observation(LOINC, "x", days_ago(9), **asked))
+
+
+def test_a_coded_reason_of_the_order_is_strong_evidence() -> None:
+    def of_reason(fact: str, value: str) -> Finding:
+        return decision(reasonCode=[code(ICD, value)]).picture.findings[fact]
+
+    assert of_reason("unsafe_implant", "Z95.0").is_strong
+    assert of_reason("unnamed_contrast_reaction", "Z91.041").is_strong
+    assert of_reason("gadolinium_reaction", "Z91.041").value is None
+
+
+def test_a_refuted_diagnosis_of_a_reaction_says_no() -> None:
+    refuted = {"verificationStatus": {"coding": [{"code": "refuted"}]}}
+    entry = {**PACEMAKER_STATUS, **refuted, "code": {"text": "Allergy to gadolinium"}}
+
+    assert value_of("gadolinium_reaction", entry) is False
+    assert value_of("unnamed_contrast_reaction", entry) is None
+
+
+@pytest.mark.parametrize("text", ["pacemaker", "pacemaker: Z95.0", ": Z95.0 | ppm", "p: Z95.0 | "])
+def test_a_class_of_implants_has_a_name_and_words(text: str) -> None:
+    with pytest.raises(ValueError, match="is not of the form"):
+        ImplantClass.parse(text)
 
 
 def test_the_newest_screening_decides_in_either_order() -> None:
