@@ -253,6 +253,13 @@ class CardText:
     summary_when: tuple[CardLine, ...] = ()
     """Summaries for special cases, tried before `summary`; the first that holds is used."""
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text of the card."""
+        lines = (line.text for line in (*self.lines, *self.summary_when))
+        special = (self.summary_softened, self.summary_contrast_only)
+        return (self.summary, *special, self.verdict, self.asks, *lines)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:

@@ -24,9 +24,7 @@ from decided import (
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from cds_service.cards import detail as card_detail
-from cds_service.cards import prior as card_prior
-from cds_service.cards import values as card_values
+from cds_service import cards
 from cds_service.cards.card import cards_for, decision_object
 from cds_service.cards.values import PLACEHOLDERS
 from cds_service.decision import Decision
@@ -42,8 +40,9 @@ _HOSTILE = "<script>alert(1)</script> [x](javascript:alert(1)) | # `y` \u202e"
 def card_of(
     site: Knowledge, decision: Decision, other_drafts: tuple[Mapping[str, object], ...] = ()
 ) -> dict[str, Any]:
-    """Return the one card of a decision."""
-    (card,) = cards_for(site, decision, hook_instance=HOOK_INSTANCE, other_drafts=other_drafts)
+    """Return the appropriateness card of a decision."""
+    card, *rest = cards_for(site, decision, hook_instance=HOOK_INSTANCE, other_drafts=other_drafts)
+    assert all(other["source"]["topic"]["code"].startswith("SF") for other in rest)  # type: ignore[index]  # the object is JSON
     return card
 
 
@@ -626,13 +625,11 @@ def test_evidence_date_keeps_the_precision_that_is_known() -> None:
 
 
 def test_loader_and_cards_agree_on_the_placeholders() -> None:
-    assert PLACEHOLDERS | {"choice"} == set(PLACEHOLDER_LENGTHS)
+    assert PLACEHOLDERS | {"choice", "found"} == set(PLACEHOLDER_LENGTHS)
 
 
 def test_every_phrase_of_the_wording_is_used_and_none_is_missing() -> None:
-    code = "".join(
-        Path(module.__file__ or "").read_text() for module in (card_detail, card_values, card_prior)
-    )
+    code = "".join(path.read_text() for path in Path(cards.__file__ or "").parent.glob("*.py"))
     named = set(re.findall(r"""["']([a-z]+(?:_[a-z]+)*)["']""", code))
     asked = set(re.findall(r"""(?:phrase|heading|phrases)[(\[]["']([a-z_]+)["']""", code))
     phrases = set(knowledge().wording.phrases)

@@ -175,14 +175,32 @@ def test_broken_value_set_is_named(folder: Path) -> None:
 
 def test_statement_that_nothing_carries_needs_a_note(folder: Path) -> None:
     path = folder / "statements.csv"
-    lines = path.read_text("utf-8").splitlines()
-    changed = [line.removesuffix("Safety rows: not built yet (SF5)") for line in lines]
-    path.write_text("\n".join(changed) + "\n", "utf-8")
+    reason = "Not said without qualification (K13)."
+    text = path.read_text("utf-8")
+    statement = next(line.split(",")[0] for line in text.splitlines() if line.endswith(reason))
+    path.write_text(text.replace(reason, ""), "utf-8")
 
     expected = "no rule or card carries it; add it to one, or note why not"
 
-    assert changed != lines
-    assert (f"lumbar-mri/statements.csv: S002-39: {expected}",) == problems_of(folder)
+    assert (f"lumbar-mri/statements.csv: {statement}: {expected}",) == problems_of(folder)
+
+
+def test_choice_that_answers_no_fact_is_refused(folder: Path) -> None:
+    path = folder / "facts.yaml"
+    text = path.read_text("utf-8")
+    changed = text.replace("answers: {activity-unclear: true}", "")
+    path.write_text(changed, "utf-8")
+
+    assert changed != text
+    assert any("choice 'activity-unclear' answers no fact" in p for p in problems_of(folder))
+
+
+def test_what_is_found_can_be_named_by_safety_cards_only(folder: Path) -> None:
+    path = folder / "cards.yaml"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("Last lumbar MRI {prior};", "Last lumbar MRI {found};"), "utf-8")
+
+    assert any("nothing fills {found} here" in p for p in problems_of(folder))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +290,7 @@ def test_directory_that_does_not_exist_is_named(tmp_path: Path) -> None:
 
 
 def test_placeholders_are_those_that_the_cards_fill() -> None:
-    assert PLACEHOLDERS | {"choice"} == frozenset(PLACEHOLDER_LENGTHS)
+    assert PLACEHOLDERS | {"choice", "found"} == frozenset(PLACEHOLDER_LENGTHS)
 
 
 def test_thresholds_reach_the_readings_as_numbers() -> None:

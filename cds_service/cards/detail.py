@@ -6,18 +6,18 @@ studies, sources. A repeat row that leads speaks first; one that changes the rat
 instead of the base row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cds_service.card_text import clean, markdown
+from cds_service.card_text import markdown
 from cds_service.cards.leading import leads_with_protocol
 from cds_service.cards.order_writing import name_of, planned_for
+from cds_service.cards.page import CardPage
 from cds_service.cards.prior import prior_line
-from cds_service.cards.suggestions import PREGNANT, care_due
+from cds_service.cards.proposals import PREGNANT, care_due
+from cds_service.cards.record import RecordLines
 from cds_service.cards.values import card_values, fill
 from cds_service.decision import Decision
-from cds_service.fhir_dates import Precision
-from cds_service.findings import Evidence, Finding, Strength
 from cds_service.knowledge import (
     CardText,
     FactDefinition,
@@ -26,7 +26,6 @@ from cds_service.knowledge import (
     Rating,
     Rule,
 )
-from cds_service.rule_tests import facts_in
 from cds_service.situations import holds
 
 _EVIDENCE_OF_A_FACT = 2
@@ -60,7 +59,7 @@ def detail_of(
         *page.repeat(),
         "" if leads_with_protocol(knowledge, decision) else page.contrast(),
         *safety_lines,
-        page.record(),
+        RecordLines(knowledge, decision).told(),
         prior_line(knowledge, decision) if page.names_prior else "",
         page.alternatives(),
         page.references(),
@@ -76,18 +75,12 @@ def questions_of(knowledge: Knowledge, decision: Decision) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    knowledge: Knowledge
-    decision: Decision
+class _Page(CardPage):
+    """The parts of one detail."""
 
     @property
     def card(self) -> CardText:
         return self.knowledge.wording.cards[self.decision.rule.card]
-
-    @property
-    def repeat_rule(self) -> Rule | None:
-        """The repeat row, where its message comes first."""
-        return self.decision.repeat_rule if self.decision.verdict.repeat_leads else None
 
     @property
     def is_replaced(self) -> bool:
@@ -98,24 +91,6 @@ class _Page:
     def names_prior(self) -> bool:
         """Whether the earlier exams, or that none was found, belong in the card."""
         return self.is_weighed or self.decision.repeat_rule is not None
-
-    @property
-    def is_urgent(self) -> bool:
-        """Rows that raise the priority: nothing in them may reassure or slow down (§0.3)."""
-        return any(rule.kind == "A6" for rule in self.decision.rule.suggestions)
-
-    @property
-    def is_weighed(self) -> bool:
-        """Whether what is absent, uncertain or not found matters to the answer."""
-        return not self.is_urgent and self.decision.rating is not Rating.NOT_COVERED
-
-    def phrase(self, key: str) -> str:
-        """Return a fixed phrase."""
-        return self.knowledge.wording.phrases[key]
-
-    def heading(self, key: str, text: str) -> str:
-        """Return a paragraph that starts with its bold heading; nothing without a text."""
-        return f"**{self.phrase(key)}:** {text}" if text else ""
 
     def filled(self, text: str, rule: Rule | None = None) -> str:
         """Return wording with its placeholders filled; labels and dates are ours."""
@@ -225,7 +200,7 @@ class _Page:
         bullets = list(
             dict.fromkeys(
                 bullet
-                for fact_id in self._own_facts
+                for fact_id in self.own_facts
                 for bullet in self._bullets(self.knowledge.fact(fact_id))
             )
         )
@@ -234,24 +209,15 @@ class _Page:
         more = [f"- {self.phrase('more')}"] if len(bullets) > _EVIDENCE_OF_A_CARD else []
         return "\n".join((f"**{self.phrase('why')}**", *bullets[:_EVIDENCE_OF_A_CARD], *more))
 
-    @property
-    def _own_facts(self) -> tuple[str, ...]:
-        """Facts whose evidence is the reason of the card: the leading row's first."""
-        repeat = self.decision.repeat_rule
-        mine = repeat.supporting_facts if repeat is not None else ()
-        base = self.decision.rule.supporting_facts
-        led = (*mine, *base) if self.repeat_rule is not None else (*base, *mine)
-        return tuple(dict.fromkeys(led))
-
     def _bullets(self, fact: FactDefinition) -> Iterator[str]:
         finding = self.decision.picture.findings[fact.id]
         # A red flag that is denied is no reason; it stands under "documented absent".
-        if finding.value is None or not fact.has_card_line or self._is_denied_flag(fact):
+        if finding.value is None or not fact.has_card_line or self.is_denied_flag(fact):
             return
         if finding.is_true and not finding.evidence:
             yield f"- {self._answered(fact)} ({self.phrase('stated')})"
         for evidence in finding.evidence[:_EVIDENCE_OF_A_FACT]:
-            yield f"- {self._evidence(evidence, finding)}"
+            yield f"- {self.evidence(evidence, finding)}"
 
     def _answered(self, fact: FactDefinition) -> str:
         """Return the answer as it was given: "suspected or known", where the fact says "active"."""
@@ -259,128 +225,6 @@ class _Page:
         choices = self.knowledge.wording.choices
         label = next((choices[code].display for code in given), fact.label)
         return label[:1].upper() + label[1:]
-
-    def _evidence(self, evidence: Evidence, finding: Finding) -> str:
-        uncertain = finding.strength is Strength.POSSIBLE and not self.is_urgent
-        notes = (
-            self._origin(evidence),
-            _dated(evidence, self.knowledge.wording.phrases),
-            self.phrase("possible") if uncertain else "",
-        )
-        told = ", ".join(filter(None, notes))
-        text = markdown(clean(evidence.text, _TEXT_LIMIT))
-        return f"{text} ({told})" if told else text
-
-    def _origin(self, evidence: Evidence) -> str:
-        """Name the kinds of resource that say it; the draft itself is "this order"."""
-        own = self.decision.order.ref
-        kinds = (
-            self.phrase("this_order") if ref == own else ref.partition("/")[0]
-            for ref in evidence.resources
-        )
-        return " + ".join(dict.fromkeys(kinds))
-
-    def record(self) -> str:
-        """Say what else the record holds, what it does not, and what could not be read."""
-        rows = (
-            self.heading("also", self._also()),
-            self.heading("partial", self._partial()),
-            self.heading("absent", self._absent()),
-            self.heading("not_found", self._not_found()),
-            self.heading("unreadable", self._unreadable()),
-        )
-        return "\n".join(f"- {row}" for row in rows if row)
-
-    def _also(self) -> str:
-        """Facts that other rows rest on (§5, notes): red flags by name, others as recorded."""
-        own = self._own_facts
-        rules = self.knowledge.appropriateness.rules
-        elsewhere = {fact for rule in rules for fact in rule.supporting_facts}.difference(own)
-        findings = self.decision.picture.findings
-        shown = {evidence for fact in own for evidence in findings[fact].evidence}
-        told: list[str] = []
-        for fact in self.knowledge.facts:
-            finding = findings[fact.id]
-            if not finding.is_true or fact.id not in elsewhere or not fact.has_card_line:
-                continue
-            if fact.is_red_flag:
-                told.append(self._named(fact))
-            else:
-                first = next((e for e in finding.evidence if e not in shown), None)
-                told.extend([self._evidence(first, finding)] if first else [])
-        return "; ".join(list(dict.fromkeys(told))[:_ALSO_LIMIT])
-
-    def _partial(self) -> str:
-        """Tell what is on record, though too little: of the brakes, then of decisive facts."""
-        findings = self.decision.picture.findings
-        braking = (fact for brake in self.decision.brakes for fact in facts_in(brake.when))
-        told = [
-            self._evidence(evidence, findings[fact_id])
-            for fact_id in (*braking, *(fact.id for fact in self._sought()))
-            if not findings[fact_id].is_false
-            for evidence in findings[fact_id].evidence
-        ]
-        return "; ".join(list(dict.fromkeys(told))[:_EVIDENCE_OF_A_FACT])
-
-    def _absent(self) -> str:
-        """Red flags that the record denies: a statement, so it may be told (§5, notes)."""
-        return ", ".join(
-            self._named(fact)
-            for fact in self.knowledge.facts
-            if self._is_denied_flag(fact)
-            and fact.has_card_line
-            and self.is_weighed
-            and _is_stated(self.decision.picture.findings[fact.id])
-        )
-
-    def _is_denied_flag(self, fact: FactDefinition) -> bool:
-        return fact.is_red_flag and self.decision.picture.findings[fact.id].is_false
-
-    def _named(self, fact: FactDefinition) -> str:
-        finding = self.decision.picture.findings[fact.id]
-        when = finding.when or next((e.when for e in finding.evidence if e.when), None)
-        known = when is not None and when.precision is not Precision.UNKNOWN
-        return f"{fact.label} ({when.text})" if when is not None and known else fact.label
-
-    def _sought(self) -> tuple[FactDefinition, ...]:
-        """Red flags and decisive facts that are unknown, the most urgent rows' first."""
-        if not self.is_weighed:
-            return ()
-        rules = self.knowledge.appropriateness.rules
-        order = [fact for rule in rules for fact in rule.supporting_facts]
-        sought = (
-            fact
-            for fact in self.knowledge.facts
-            if self.decision.picture.findings[fact.id].value is None
-            and not fact.is_internal
-            and (fact.is_red_flag or fact.id in self.decision.missing)
-        )
-        return tuple(
-            sorted(sought, key=lambda f: order.index(f.id) if f.id in order else len(order))
-        )
-
-    def _is_checked(self, fact: FactDefinition) -> bool:
-        """Whether all that could tell of a fact was read: else "not found" would be untrue."""
-        unread = self.decision.picture.unreadable
-        return not unread or resource_types_of(self.knowledge, fact).isdisjoint(unread)
-
-    def _not_found(self) -> str:
-        names = [
-            fact.label
-            for fact in self._sought()
-            if self._is_checked(fact) and not self.decision.picture.findings[fact.id].evidence
-        ]
-        return f"{', '.join(names)} ({self.phrase('not_found_limits')})" if names else ""
-
-    def _unreadable(self) -> str:
-        told = ", ".join(
-            f"{markdown(kind)} ({markdown(clean(why, _REASON_LIMIT))})"
-            for kind, why in self.decision.picture.unreadable.items()
-        )
-        names = [fact.label for fact in self._sought() if not self._is_checked(fact)]
-        if not told or not names:
-            return told
-        return f"{told}; {self.phrase('unchecked')} {', '.join(names)}"
 
     def alternatives(self) -> str:
         """List other studies with rating and radiation; none with radiation in pregnancy."""
@@ -422,36 +266,3 @@ def references_of(knowledge: Knowledge, rules: Iterable[Rule]) -> str:
         for r in found
     )
     return f"**{knowledge.wording.phrases['references']}:** {'; '.join(texts)}"
-
-
-def resource_types_of(knowledge: Knowledge, fact: FactDefinition) -> frozenset[str]:
-    """Return the resource types that feed a fact, those of the facts it looks at included."""
-    kinds: frozenset[str] = frozenset()
-    for reading in fact.readings:
-        kinds |= reading.resource_types
-        for other in reading.depends_on:
-            kinds |= resource_types_of(knowledge, knowledge.fact(other))
-    return kinds
-
-
-def _is_stated(finding: Finding) -> bool:
-    """Whether the chart says so, other than by the age of the patient."""
-    resources = [ref for evidence in finding.evidence for ref in evidence.resources]
-    return any(not ref.startswith("Patient/") for ref in resources)
-
-
-def _dated(evidence: Evidence, phrases: Mapping[str, str]) -> str:
-    """Return the date with what it is the date of: `recorded 2026-03-06`."""
-    when = evidence.when
-    if when is None or when.element == _SAID_TODAY:
-        return ""
-    if when.text in evidence.text and when.precision is not Precision.UNKNOWN:
-        return ""
-    if when.precision is Precision.UNKNOWN:
-        return phrases["no_date"]
-    named = phrases.get(f"element.{when.element}", "")
-    # "recorded by 2026-03-06" would be a bound on a bound: the day it was recorded is known.
-    day = (
-        when.latest.isoformat() if named and when.precision is Precision.UPPER_BOUND else when.text
-    )
-    return f"{named} {day}".strip()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from cds_service.cards.suggestions import care_due, care_start, care_weeks
+from cds_service.cards.proposals import care_due, care_start, care_weeks
 from cds_service.decision import Decision
 from cds_service.fhir_dates import DateInterval, add_months
 from cds_service.knowledge import Knowledge, Rule

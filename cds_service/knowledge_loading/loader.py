@@ -49,6 +49,7 @@ _APPROPRIATENESS = _TABLES[TableKind.BASE]
 _STATEMENTS = "statements.csv"
 _CASES = "cases/"
 _VALUE_SETS = "value_sets/"
+_FOUND = "{found}"
 _NEEDED = (_SERVICE, _FACTS, _CARDS, _RATINGS, *_TABLES.values(), _STATEMENTS)
 
 
@@ -211,6 +212,7 @@ class _Loader:
         rules = parts.rules
         self._check_rule_ids(parts, roots)
         self._check_cards(rules, roots)
+        self._check_found(parts, roots)
         self._check_suggestions(parts, rules, roots)
         self._check_value_sets(parts, roots)
         self._check_statements(parts, rules)
@@ -228,6 +230,19 @@ class _Loader:
         for node in roots[_CARDS].items_at("cards"):
             if (card := node.text_at("card")) not in used:
                 self.problems.report(node, f"no rule shows card {card!r}")
+
+    def _check_found(self, parts: _Parts, roots: Mapping[str, Node]) -> None:
+        """What is on record, in its own words, is told by safety cards only."""
+        others = {
+            rule.card
+            for kind, table in parts.tables.items()
+            if kind is not TableKind.SAFETY
+            for rule in table.rules
+        }
+        for card in parts.wording.cards.values():
+            if card.id in others and any(_FOUND in text for text in card.texts):
+                node = _member(roots[_CARDS], "cards", "card", card.id)
+                self.problems.report(node, f"nothing fills {_FOUND} here; it is for safety cards")
 
     def _check_suggestions(
         self, parts: _Parts, rules: tuple[Rule, ...], roots: Mapping[str, Node]
