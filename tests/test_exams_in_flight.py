@@ -398,6 +398,16 @@ def test_an_order_that_another_one_replaces_no_longer_stands() -> None:
     assert ("ServiceRequest/o2",) == waiting(history_of(order(), newer)).sources
 
 
+def test_what_is_registered_for_a_replaced_order_stays_in_flight() -> None:
+    link = [{"reference": "ServiceRequest/o1"}]
+    newer = order(id="o2", replaces=link, basedOn=link, authoredOn="2026-03-12")
+
+    exam = waiting(history_of(order(), newer, {**REGISTERED, "basedOn": link}))
+
+    assert ("ImagingStudy/s1", "ServiceRequest/o1", "ServiceRequest/o2") == exam.sources
+    assert ("2026-03-12", "2026-03-30") == (text(exam.written), text(exam.planned))
+
+
 def document(**elements: object) -> Json:
     """Return a current document with the report of a lumbar MRI."""
     defaults = {

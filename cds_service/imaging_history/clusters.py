@@ -114,12 +114,16 @@ def _join_order(groups: _Groups, indexes: list[int], today: date) -> None:
     What is planned belongs to the order only while that is open: a standing order goes on.
     """
     days = {i: _day(groups.clusters[i], today) for i in indexes}
-    orders = [i for i in indexes if groups.clusters[i].is_order_only]
-    bookings = [i for i in orders if groups.clusters[i].is_booking_only]
-    orders = [i for i in orders if i not in bookings]
-    records = [i for i in indexes if i not in orders and i not in bookings]
-    planned = [i for i in records if groups.clusters[i].is_future(today)]
-    exams = [i for i in records if i not in planned]
+    exams: list[int] = []
+    planned: list[int] = []
+    orders: list[int] = []
+    bookings: list[int] = []
+    for index in indexes:
+        cluster = groups.clusters[index]
+        if cluster.is_order_only:
+            (bookings if cluster.is_booking_only else orders).append(index)
+        else:
+            (planned if cluster.is_future(today) else exams).append(index)
     firsts: list[int] = []
     last = date.min
     for index in sorted(exams, key=days.__getitem__):

@@ -147,16 +147,17 @@ def members(chart: Chart, names: ExamNames, today: date) -> list[Member]:
         *(_procedure(procedure, names) for procedure in linked_procedures),
     )
     found += [member for member in linked if member.order_keys or len(member.exam_keys) > 1]
-    # An order that another one in the chart replaces no longer stands either.
-    gone = chart.own_orders.union(*(order.replaces for order in chart.service_requests))
-    return [_without_plans(member, gone) for member in found]
+    replaced = frozenset[str]().union(*(order.replaces for order in chart.service_requests))
+    return [_unless_gone(member, chart.own_orders, replaced) for member in found]
 
 
-def _without_plans(member: Member, orders: frozenset[str]) -> Member:
-    if member.state is not MemberState.IN_FLIGHT:
-        return member
+def _unless_gone(member: Member, own: frozenset[str], replaced: frozenset[str]) -> Member:
+    """Nothing is in flight for the hook's own orders; an order that was replaced is not itself."""
     keys = member.order_keys | member.exam_keys | {member.ref}
-    return member if keys.isdisjoint(orders) else replace(member, state=MemberState.NONE)
+    is_gone = member.ref in replaced or not keys.isdisjoint(own)
+    if member.state is MemberState.IN_FLIGHT and is_gone:
+        return replace(member, state=MemberState.NONE)
+    return member
 
 
 def _may_speak(record: Record, names: ExamNames, *words: str) -> bool:
