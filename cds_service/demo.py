@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +31,7 @@ _PLACEHOLDER_SERVER = "https://ehr.example/fhir"
 _SECONDS_TO_START = 60
 _SECONDS_TO_ANSWER = 15
 _USUAL_PORT = 8000
+_COMPARED = ("row", "overlay", "protocolRow", "safety")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,30 +42,42 @@ class DemoStory:
     says: str
     chart: object
     request: Mapping[str, object]
-    row: str
-    """Expected row, `G0` for an order out of scope."""
+    expected: Mapping[str, object]
+    """Members of the decision as worked out by hand; row `G0` for an order out of scope."""
 
     @property
     def service_id(self) -> str:
         """The service that the hook belongs to."""
         return f"lumbar-mri-{self.request['hook']}"
 
+    def is_met_by(self, decisions: Sequence[Mapping[str, object]]) -> bool:
+        """Whether one of the decisions has every row that was worked out by hand."""
+        judged = decisions or [{"row": "G0"}]
+        return any(
+            all(decision.get(name) == value for name, value in self.expected.items())
+            for decision in judged
+        )
+
 
 def load_stories(folder: Path, today: date) -> tuple[DemoStory, ...]:
     """Return the stories marked `demo`. Raises SettingsError if the folder holds none."""
-    index = folder / "stories.yaml"
-    if not index.is_file():
-        message = f"{index} not found: run the demo in the project's folder, or give --fixtures"
+    indexes = sorted(folder.glob("stories*.yaml"), key=lambda path: (len(path.name), path.name))
+    if not indexes:
+        message = (
+            f"{folder / 'stories.yaml'} not found: run the demo in the project's folder, "
+            "or give --fixtures"
+        )
         raise SettingsError(message)
-    content = YAML(typ="base").load(index.read_text("utf-8"))
-    days = (today - date.fromisoformat(content["as_of"])).days
-    stories = tuple(
-        _story(folder, raw, days) for raw in content["stories"] if raw.get("demo") == "true"
-    )
+    stories: list[DemoStory] = []
+    for index in indexes:
+        content = YAML(typ="base").load(index.read_text("utf-8"))
+        days = (today - date.fromisoformat(content["as_of"])).days
+        marked = (raw for raw in content["stories"] if raw.get("demo") == "true")
+        stories.extend(_story(folder, raw, days) for raw in marked)
     if not stories:
-        message = f"{index}: no story is marked `demo: true`"
+        message = f"{indexes[0]}: no story is marked `demo: true`"
         raise SettingsError(message)
-    return stories
+    return tuple(stories)
 
 
 def _story(folder: Path, raw: Mapping[str, Any], days: int) -> DemoStory:
@@ -77,12 +90,15 @@ def _story(folder: Path, raw: Mapping[str, Any], days: int) -> DemoStory:
         says=" ".join(raw["says"].split()),
         chart=shift_dates(json.loads((folder / raw["patient"]).read_text("utf-8")), days),
         request=request,
-        row=_expected_row(raw["expect"]),
+        expected=_expected(raw["expect"]),
     )
 
 
-def _expected_row(expect: object) -> str:
-    return str(expect["row"]) if isinstance(expect, Mapping) else ""
+def _expected(expect: object) -> Mapping[str, object]:
+    """Return the rows that a story expects; what it leaves open is left out."""
+    members = expect if isinstance(expect, Mapping) else {}
+    named = {name: members[name] for name in _COMPARED if name in members}
+    return {name: None if value == "none" else value for name, value in named.items()}
 
 
 def run_demo(
@@ -96,7 +112,7 @@ def run_demo(
 ) -> bool:
     """Fire every story, print its cards, then keep serving until interrupted.
 
-    Returns whether every answer was the expected row. Raises SettingsError when the fixtures
+    Returns whether every answer was as expected. Raises SettingsError when the fixtures
     or the port cannot be used.
     """
     stories = load_stories(folder, today)
@@ -108,7 +124,7 @@ def run_demo(
             console.print(f"Service:                     {url}/cds-services\n")
             as_expected = [_fire(console, story, url, ehr.base_url) for story in stories]
             console.print(
-                f"{len(stories)} orders judged, {sum(as_expected)} with the row that was "
+                f"{len(stories)} orders judged, {sum(as_expected)} with the rows that were "
                 "worked out by hand."
             )
             if not is_once:
@@ -143,10 +159,9 @@ def _fire(console: Console, story: DemoStory, url: str, fhir_base: str) -> bool:
     for decision in decisions:
         print_decision(console, decision)
     console.print()
-    rows = {decision["row"] for decision in decisions} or {"G0"}
-    if story.row in rows:
+    if story.is_met_by(decisions):
         return True
-    console.print(f"[red]Expected row {story.row}, got {', '.join(sorted(rows))}[/red]\n")
+    console.print(f"[red]Expected {dict(story.expected)}[/red]\n")
     return False
 
 

@@ -57,7 +57,10 @@ def print_decision(console: Console, decision: Mapping[str, object]) -> None:
     """Print one decision object in a line or two."""
     provisional = ", provisional" if decision.get("provisional") else ""
     variant = f", ACR variant {decision['variant']}" if "variant" in decision else ""
-    beside = f" + {decision['protocolRow']}" if "protocolRow" in decision else ""
+    safety = decision.get("safety", [])
+    others = (decision.get("overlay"), decision.get("protocolRow"))
+    named = [*filter(None, others), *(safety if isinstance(safety, list) else ())]
+    beside = "".join(f" + {row}" for row in named)
     console.print(
         f"{decision['order']}: row {decision['row']}{beside}, {decision['rating']}{provisional}"
         f"{variant}, protocol {decision['protocol']}",
