@@ -175,7 +175,7 @@ def test_what_is_not_to_be_done_is_not_in_flight(elements: Json) -> None:
         (study(status="registered", started="2026-03-20"), SourceKind.STUDY, True),
         (study(status="registered", started="2026-03-10"), SourceKind.STUDY, True),
         (study(status="registered", started="2025-10-10"), SourceKind.STUDY, False),
-        (study(status="registered", started=None), SourceKind.STUDY, None),
+        (study(status="registered", started=None), SourceKind.STUDY, True),
         (
             study(status="registered", started=None, meta={"lastUpdated": "2025-06-01T00:00:00Z"}),
             SourceKind.STUDY,
