@@ -1,6 +1,6 @@
 """Findings of every fact of a knowledge folder, for one patient and one order."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -62,14 +62,21 @@ class ClinicalPicture:
             unreadable=context.chart.unreadable,
         )
 
-    def assuming(self, fact_id: str, *, value: bool) -> Mapping[str, Finding]:
-        """Return the findings as they would be if a fact were known, dependants read again."""
+    def assuming(
+        self, fact_id: str, *, value: bool, among: Collection[str] | None = None
+    ) -> Mapping[str, Finding]:
+        """Return the findings as they would be if a fact were known, dependants read again.
+
+        With `among`, only those dependants: what a question does not ask need not be right.
+        """
         assumed: dict[str, Finding] = dict(self.findings)
         assumed[fact_id] = Finding(value=value, strength=Strength.STRONG)
         changed = {fact_id}
         context = replace(self.context, findings=assumed)
         for fact in self.facts:
             if fact.id == fact_id or changed.isdisjoint(fact.depends_on):
+                continue
+            if among is not None and fact.id not in among:
                 continue
             again = _finding(fact, context)
             if again != self.findings[fact.id]:

@@ -15,7 +15,7 @@ from cds_service.fact_kinds import FactKind
 from cds_service.orders import ImagingProtocol, OrderDefinition
 from cds_service.records import Coding
 from cds_service.review_notes import CaseValue, Statement, ValueSetNote
-from cds_service.rule_tests import ALWAYS, Test
+from cds_service.rule_tests import ALWAYS, Test, facts_in
 from cds_service.terminology import Terminology
 from cds_service.value_sets import ValueSets
 
@@ -392,9 +392,17 @@ class Knowledge:
     terminology: Terminology = field(init=False, repr=False, compare=False)
     """Recognises by `value_sets`; take `for_call()` for each call."""
 
+    facts_of_base: frozenset[str] = field(init=False, repr=False, compare=False)
+    """Facts that the base rows ask about, and all facts that those look at."""
+
     def __post_init__(self) -> None:
-        """Index the value sets once, at load."""
+        """Index the value sets and the base rows once, at load."""
         object.__setattr__(self, "terminology", Terminology(self.value_sets))
+        wanted = {fact for rule in self.appropriateness.rules for fact in facts_in(rule.when)}
+        for fact in reversed(self.facts):
+            if fact.id in wanted:
+                wanted |= fact.depends_on
+        object.__setattr__(self, "facts_of_base", frozenset(wanted))
 
     @property
     def rules(self) -> tuple[Rule, ...]:

@@ -31,7 +31,11 @@ def missing_facts(
     old = _SCORE.get(rating_of(rule, protocol), 0)
     moves: list[tuple[tuple[int, int, int], str]] = []
     for fact in knowledge.facts:
-        if fact.is_internal or picture.findings[fact.id].value is not None:
+        if (
+            fact.is_internal
+            or fact.id not in knowledge.facts_of_base
+            or picture.findings[fact.id].value is not None
+        ):
             continue
         reached = [
             place
@@ -74,6 +78,8 @@ class _Retrial:
     chosen: int
     attributes: Mapping[str, str]
     options: Mapping[str, str]
+    among: frozenset[str]
+    """Facts that matter to the table."""
 
     @classmethod
     def of(cls, knowledge: Knowledge, verdict: Verdict) -> "_Retrial":
@@ -84,11 +90,12 @@ class _Retrial:
             rules.index(verdict.rule),
             verdict.situation.attributes,
             verdict.situation.options,
+            knowledge.facts_of_base,
         )
 
     def place_reached(self, picture: ClinicalPicture, fact_id: str, *, value: bool) -> int:
         """Return the place in the table of the rule that would decide."""
-        findings = picture.assuming(fact_id, value=value)
+        findings = picture.assuming(fact_id, value=value, among=self.among)
         changed = {f for f, finding in findings.items() if finding is not picture.findings[f]}
         situation = Situation(findings, self.attributes, self.options)
         for place, rule in enumerate(self.rules):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fhir_dates import DateInterval
@@ -18,6 +18,14 @@ class ImplantClass:
     name: str
     codes: tuple[str, ...]
     words: tuple[str, ...]
+    pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    """What names it in a text."""
+
+    def __post_init__(self) -> None:
+        """Compile once what every text of a chart is asked."""
+        words = "|".join(re.escape(word) for word in self.words)
+        pattern = re.compile(rf"\b(?:{words})s?\b", re.IGNORECASE)
+        object.__setattr__(self, "pattern", pattern)
 
     @classmethod
     def parse(cls, text: str) -> "ImplantClass":
@@ -33,12 +41,6 @@ class ImplantClass:
     def __str__(self) -> str:
         """Return it as a committee reads it: its name and its words."""
         return f"{self.name} ({' / '.join(self.words)})"
-
-    @property
-    def pattern(self) -> re.Pattern[str]:
-        """What names it in a text."""
-        words = "|".join(re.escape(word) for word in self.words)
-        return re.compile(rf"\b(?:{words})s?\b", re.IGNORECASE)
 
     def holds(self, concept: Concept, texts: Iterable[str]) -> bool:
         """Is it named by a code, or in words?"""

@@ -201,7 +201,7 @@ class _Reader:
 
     def _worded(self, texts: Iterable[str]) -> _Said | None:
         """Read texts: the set's patterns say "in", the words of a class may say "out"."""
-        kept = tuple(texts)
+        kept = tuple(text for text in texts if self._may_name(text))
         for implant_class in self.classes:
             kept = tuple(without_plans(text, implant_class.pattern) for text in kept)
         is_in = False
@@ -221,6 +221,13 @@ class _Reader:
         if not is_in and not out:
             return None
         return _Said(is_in=is_in, classes=named, out_classes=out, strength=Strength.POSSIBLE)
+
+    def _may_name(self, text: str) -> bool:
+        """Whether any class or pattern finds something: most texts of a chart name no implant."""
+        return (
+            any(c.pattern.search(text) for c in self.classes)
+            or self.context.terminology.in_words(text, self.set_id) is not None
+        )
 
     def _classes(self, concept: Concept, texts: tuple[str, ...]) -> frozenset[str]:
         return frozenset(c.name for c in self.classes if c.holds(concept, texts))
