@@ -1,0 +1,1 @@
+"""Proofs over all combinations of fact values (design, "Knowledge as data, with proofs")."""
