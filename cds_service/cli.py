@@ -258,14 +258,25 @@ def knowledge() -> None:
     """Check and review the clinical knowledge."""
 
 
-@knowledge.command("check", epilog="Example: cds-service knowledge check")
+@knowledge.command(
+    "check",
+    epilog="Examples: cds-service knowledge check; cds-service knowledge check --no-proofs --json",
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option(
+    "--no-proofs", "is_quick", is_flag=True, help="Leave out the proofs over all combinations."
+)
 @_reports_errors
-def knowledge_check(*, as_json: bool) -> None:
-    """Load the folder, run every case, and say what was checked; exit code 1 if anything fails."""
+def knowledge_check(*, as_json: bool, is_quick: bool) -> None:
+    """Load the folder, run every case, prove what must hold of every combination of facts.
+
+    Says what was checked; exit code 1 if anything fails. The proofs need z3-solver.
+    """
+    from cds_service.knowledge_proofs.checked import with_proofs  # noqa: PLC0415
     from cds_service.knowledge_review.check import check  # noqa: PLC0415
 
-    report = check(_knowledge(Settings.from_environ(os.environ)))
+    loaded = _knowledge(Settings.from_environ(os.environ))
+    report = with_proofs(check(loaded), loaded, is_wanted=not is_quick)
     click.echo(report.as_json() if as_json else report.as_text())
     sys.exit(0 if report.is_passed else 1)
 

@@ -16,6 +16,7 @@ from cds_service.knowledge_proofs.states import (
 )
 from cds_service.knowledge_review.cases import USUAL_ORDER, JudgedCase, judge
 from cds_service.review_notes import CaseValue
+from cds_service.verdict import Verdict
 
 _TODAY = date(2026, 3, 16)
 """Cases name facts, not dates: any day would do."""
@@ -70,13 +71,8 @@ def smallest_state(
 
     if not is_kept(state):
         raise EncodingMismatch(f"the solver found {state}, but the service answers as it should")
-    changed = True
-    while changed:
-        changed = False
-        for candidate in (*_plainer(state, knowledge), *_fewer_facts(state)):
-            if candidate != state and is_kept(candidate):
-                state, changed = candidate, True
-                break
+    while (simpler := next(filter(is_kept, _simpler_states(state, knowledge)), None)) is not None:
+        state = simpler
     return state
 
 
@@ -95,13 +91,8 @@ def smallest_pair(
 
     if not is_kept(pair):
         raise EncodingMismatch(f"the solver found {pair}, but the service answers as it should")
-    changed = True
-    while changed:
-        changed = False
-        for candidate in _simpler_pairs(pair, knowledge):
-            if candidate != pair and is_kept(candidate):
-                pair, changed = candidate, True
-                break
+    while (simpler := next(filter(is_kept, _simpler_pairs(pair, knowledge)), None)) is not None:
+        pair = simpler
     return pair
 
 
@@ -121,7 +112,8 @@ def _plainer(state: State, knowledge: Knowledge) -> Iterator[State]:
                 yield replace(state, order=order)
 
 
-def _fewer_facts(state: State) -> Iterator[State]:
+def _simpler_states(state: State, knowledge: Knowledge) -> Iterator[State]:
+    yield from _plainer(state, knowledge)
     for fact in state.facts:
         yield state.with_fact(fact, CaseValue.UNKNOWN)
     for fact, value in state.facts.items():
@@ -133,21 +125,19 @@ def _simpler_pairs(pair: Pair, knowledge: Knowledge) -> Iterator[Pair]:
     for plainer in _plainer(pair.before, knowledge):
         after = replace(plainer, facts=pair.after.facts)
         yield replace(pair, before=plainer, after=after)
-    names = [fact for fact in {**pair.before.facts, **pair.after.facts} if fact != pair.flag]
-    for fact in names:
-        for before, after in _simpler_values(pair.before.value_of(fact), pair.after.value_of(fact)):
+    for fact in {**pair.before.facts, **pair.after.facts}:
+        said = (pair.before.value_of(fact), pair.after.value_of(fact))
+        for first, second in _simpler_values(*said) if fact != pair.flag else ():
             yield replace(
                 pair,
-                before=pair.before.with_fact(fact, before),
-                after=pair.after.with_fact(fact, after),
+                before=pair.before.with_fact(fact, first),
+                after=pair.after.with_fact(fact, second),
             )
     if pair.after.value_of(pair.flag) is CaseValue.POSSIBLE:
         yield replace(pair, after=pair.after.with_fact(pair.flag, CaseValue.TRUE))
 
 
-def _simpler_values(
-    before: CaseValue, after: CaseValue
-) -> Iterator[tuple[CaseValue, CaseValue]]:
+def _simpler_values(before: CaseValue, after: CaseValue) -> Iterator[tuple[CaseValue, CaseValue]]:
     """Nothing said; nothing moved; said only afterwards; said on strong evidence."""
     if (before, after) != (CaseValue.UNKNOWN, CaseValue.UNKNOWN):
         yield CaseValue.UNKNOWN, CaseValue.UNKNOWN
@@ -214,39 +204,35 @@ def _check_replay(judged: JudgedCase, answer: Answer) -> None:
 
 def as_yaml(judged: JudgedCase) -> str:
     """Write a case for `cases/*.yaml`, expecting what the tables answer now."""
-    case, verdict = judged.case, judged.decision.verdict
-    expect: dict[str, object] = {
+    case = judged.case
+    members = {
+        "says": json.dumps(case.says, ensure_ascii=False),
+        "today": case.today.isoformat(),
+        "order": _flow(case.order) if case.order else "",
+        "facts": _flow(case.facts) if case.facts else "",
+        "options": _flow(case.options) if case.options else "",
+        "unreadable": _flow_list(case.unreadable) if case.unreadable else "",
+        "expect": _flow(_answered(judged.decision.verdict)),
+    }
+    lines = (f"    {key}: {text}" for key, text in members.items() if text)
+    return "\n".join((f"  - case: {case.id}", *lines))
+
+
+def _answered(verdict: Verdict) -> Mapping[str, object]:
+    """Return what is answered, in the words of `expect`; what is not said is left out."""
+    said = {
         "rule": verdict.rule.id,
         "rating": verdict.rating.value,
         "indicator": verdict.indicator.value if verdict.indicator else "none",
+        "variant": str(verdict.variant or ""),
+        "provisional": "true" if verdict.is_provisional else "",
+        "repeat_rule": verdict.repeat_rule.id if verdict.repeat_rule else "",
+        "protocol_rule": verdict.protocol_rule.id if verdict.protocol_rule else "",
+        "safety_rules": [rule.id for rule in verdict.safety_rules],
+        "safety_indicator": verdict.safety_indicator.value if verdict.safety_indicator else "",
+        "brakes": [brake.id for brake in verdict.brakes],
     }
-    if verdict.variant is not None:
-        expect["variant"] = str(verdict.variant)
-    if verdict.is_provisional:
-        expect["provisional"] = "true"
-    if verdict.repeat_rule is not None:
-        expect["repeat_rule"] = verdict.repeat_rule.id
-    if verdict.protocol_rule is not None:
-        expect["protocol_rule"] = verdict.protocol_rule.id
-    if verdict.safety_rules:
-        expect["safety_rules"] = [rule.id for rule in verdict.safety_rules]
-    if verdict.safety_indicator is not None:
-        expect["safety_indicator"] = verdict.safety_indicator.value
-    if verdict.brakes:
-        expect["brakes"] = [brake.id for brake in verdict.brakes]
-    members: dict[str, str] = {"says": json.dumps(case.says, ensure_ascii=False)}
-    members["today"] = case.today.isoformat()
-    if case.order:
-        members["order"] = _flow(case.order)
-    if case.facts:
-        members["facts"] = _flow(case.facts)
-    if case.options:
-        members["options"] = _flow(case.options)
-    if case.unreadable:
-        members["unreadable"] = _flow_list(case.unreadable)
-    members["expect"] = _flow(expect)
-    lines = (f"    {key}: {text}" for key, text in members.items())
-    return "\n".join((f"  - case: {case.id}", *lines))
+    return {key: value for key, value in said.items() if value}
 
 
 def _flow(members: Mapping[str, object]) -> str:
@@ -259,4 +245,3 @@ def _flow(members: Mapping[str, object]) -> str:
 
 def _flow_list(items: Iterable[object]) -> str:
     return f"[{', '.join(map(str, items))}]"
-

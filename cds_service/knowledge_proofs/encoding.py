@@ -4,215 +4,55 @@ Each method mirrors one step of `verdict.py` or `situations.py`; a differential 
 replay of every counterexample hold the two together. Everything is propositional.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias
 
 import z3
 
-from cds_service.knowledge import (
-    RATED_PROTOCOLS,
-    Indicator,
-    Knowledge,
-    Rating,
-    Rule,
-    SuggestionRule,
+from cds_service.knowledge import Indicator, Knowledge, Rating, Rule, SuggestionRule
+from cds_service.knowledge_proofs.states import (
+    SCORES,
+    advises_against,
+    asks,
+    best_score,
+    is_reported,
+    names_of,
 )
-from cds_service.knowledge_proofs.space import CONTRAST_OF, Space
-from cds_service.knowledge_proofs.states import SCORES, State, asks, best_score, is_reported, names_of
+from cds_service.knowledge_proofs.worlds import (
+    FALSE,
+    TRUE,
+    UNKNOWN,
+    Attributes,
+    FactTerm,
+    Term,
+    World,
+    both,
+    either,
+)
 from cds_service.orders import ImagingProtocol
-from cds_service.review_notes import CaseValue
-from cds_service.rule_tests import All, Any, AttributeIs, FactIs, FactState, OptionIs, Test
+from cds_service.rule_tests import All, Any, AttributeIs, FactIs, OptionIs, Test
 
-Term: TypeAlias = z3.BoolRef
-Attributes: TypeAlias = Mapping[str, Mapping[str, Term]]
-"""Attribute → value → whether it has that value."""
-
-TRUE, FALSE = z3.BoolVal(True), z3.BoolVal(False)  # noqa: FBT003
 LEVELS = tuple(Indicator)
-
-
-def both(terms: Iterable[Term]) -> Term:
-    """All of the terms hold; none at all holds too."""
-    return z3.And(*terms)
-
-
-def either(terms: Iterable[Term]) -> Term:
-    """One of the terms holds."""
-    return z3.Or(*terms)
-
-
-@dataclass(frozen=True, slots=True)
-class FactTerm:
-    """One fact: five states in three variables."""
-
-    is_true: Term
-    is_false: Term
-    is_strong: Term
-    """True or false, on strong evidence."""
-
-    @classmethod
-    def named(cls, name: str) -> "FactTerm":
-        """Return a fact that may have any state."""
-        return cls(*(z3.Bool(f"{name}:{part}") for part in ("true", "false", "strong")))
-
-    @classmethod
-    def fixed(cls, value: CaseValue) -> "FactTerm":
-        """Return a fact with one state."""
-        return cls(
-            TRUE if value in {CaseValue.TRUE, CaseValue.POSSIBLE} else FALSE,
-            TRUE if value in {CaseValue.FALSE, CaseValue.POSSIBLE_FALSE} else FALSE,
-            TRUE if value in {CaseValue.TRUE, CaseValue.FALSE} else FALSE,
-        )
-
-    @property
-    def is_one_state(self) -> Term:
-        """Not true and false at once; strong only where it is one of them."""
-        is_known = either((self.is_true, self.is_false))
-        return both((z3.Not(both((self.is_true, self.is_false))), z3.Implies(self.is_strong, is_known)))
-
-    @property
-    def is_unknown(self) -> Term:
-        """Neither true nor false."""
-        return z3.Not(either((self.is_true, self.is_false)))
-
-    @property
-    def firm(self) -> "FactTerm":
-        """Return the fact with what is only possible taken as unknown."""
-        return FactTerm(
-            both((self.is_true, self.is_strong)), both((self.is_false, self.is_strong)), self.is_strong
-        )
-
-    def is_in(self, state: FactState) -> Term:
-        """As `situations.is_in`."""
-        match state:
-            case FactState.TRUE:
-                return self.is_true
-            case FactState.STRONG:
-                return both((self.is_true, self.is_strong))
-            case FactState.FALSE:
-                return self.is_false
-            case FactState.STRONG_FALSE:
-                return both((self.is_false, self.is_strong))
-            case FactState.UNKNOWN:
-                return self.is_unknown
-            case FactState.NOT_TRUE:
-                return z3.Not(self.is_true)
-            case FactState.NOT_STRONG:
-                return z3.Not(both((self.is_true, self.is_strong)))
-
-    def is_equal_to(self, other: "FactTerm") -> Term:
-        """Both are in the same state."""
-        return both(
-            (
-                self.is_true == other.is_true,
-                self.is_false == other.is_false,
-                self.is_strong == other.is_strong,
-            )
-        )
-
-    def value_in(self, model: z3.ModelRef) -> CaseValue:
-        """Read the state off a model."""
-        true, false, strong = (
-            z3.is_true(model.eval(part, model_completion=True))
-            for part in (self.is_true, self.is_false, self.is_strong)
-        )
-        if true:
-            return CaseValue.TRUE if strong else CaseValue.POSSIBLE
-        if false:
-            return CaseValue.FALSE if strong else CaseValue.POSSIBLE_FALSE
-        return CaseValue.UNKNOWN
+SCORE_VALUES = tuple(sorted(set(SCORES.values()) - {0}))
+"""Scores that a rating can fall below."""
 
 
 @dataclass(frozen=True)
-class World:
-    """One symbolic situation: stands for every combination that its constraints allow."""
+class _Tests:
+    """What rules ask, of one world, with what is decided so far."""
 
-    space: Space
-    facts: Mapping[str, FactTerm]
-    attributes: Attributes
-    options: Attributes
-    is_unread: Term
-
-    @classmethod
-    def free(cls, space: Space, name: str = "") -> "World":
-        """Return a situation of which nothing is settled yet."""
-        return cls(
-            space=space,
-            facts={fact: FactTerm.named(f"{name}{fact}") for fact in space.facts},
-            attributes=_choices(space.attributes, name),
-            options=_choices(space.options, f"{name}option."),
-            is_unread=z3.Bool(f"{name}unread"),
-        )
-
-    @cached_property
-    def constraints(self) -> tuple[Term, ...]:
-        """One state for each fact, one value for each attribute, and what facts imply."""
-        return (
-            *(fact.is_one_state for fact in self.facts.values()),
-            *(
-                z3.PbEq([(term, 1) for term in values.values()], 1)
-                for values in (*self.attributes.values(), *self.options.values())
-            ),
-            *(
-                z3.Implies(self.attributes["protocol"][protocol], self.attributes["contrast"][value])
-                for protocol, value in CONTRAST_OF.items()
-            ),
-            *self.implications,
-        )
-
-    @property
-    def implications(self) -> tuple[Term, ...]:
-        """What facts imply: the value, at least as strongly."""
-        terms = []
-        for implied in self.space.implications:
-            fact, other = self.facts[implied.fact], self.facts[implied.other]
-            has_value = other.is_true if implied.value else other.is_false
-            terms.append(z3.Implies(fact.is_true, has_value))
-            terms.append(z3.Implies(both((fact.is_true, fact.is_strong)), other.is_strong))
-        return tuple(terms)
-
-    def state_in(self, model: z3.ModelRef) -> State:
-        """Read one combination off a model."""
-        values = {fact: term.value_in(model) for fact, term in self.facts.items()}
-        return State(
-            facts={f: value for f, value in values.items() if value is not CaseValue.UNKNOWN},
-            order={name: _chosen(terms, model) for name, terms in self.attributes.items()},
-            options={name: _chosen(terms, model) for name, terms in self.options.items()},
-            is_unread=z3.is_true(model.eval(self.is_unread, model_completion=True)),
-        )
-
-
-def _choices(named: Mapping[str, Sequence[str]], prefix: str) -> Attributes:
-    return {
-        name: {value: z3.Bool(f"{prefix}{name}={value}") for value in values}
-        for name, values in named.items()
-    }
-
-
-def _chosen(terms: Mapping[str, Term], model: z3.ModelRef) -> str:
-    return next(
-        value for value, t in terms.items() if z3.is_true(model.eval(t, model_completion=True))
-    )
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The tables of one folder, laid over one world."""
-
-    knowledge: Knowledge
     world: World
-    _decided: dict[str, Mapping[str, Term]] = field(default_factory=dict)
+    decided: Attributes
 
     def holds(self, test: Test, facts: Mapping[str, FactTerm] | None = None) -> Term:
         """As `situations.holds`; a fact that the space does not have is unknown."""
         match test:
             case FactIs(fact=fact, state=state):
-                found = (facts or self.world.facts).get(fact, _UNKNOWN)
+                found = (facts or self.world.facts).get(fact, UNKNOWN)
                 return found.is_in(state)
             case AttributeIs(attribute=attribute, values=values):
-                terms = {**self.world.attributes, **self._decided}.get(attribute, {})
+                terms = {**self.world.attributes, **self.decided}.get(attribute, {})
                 return either(terms[value] for value in sorted(values) if value in terms)
             case OptionIs(option=option, values=values):
                 return self._option_is(option, values)
@@ -225,14 +65,52 @@ class Encoded:
         terms = self.world.options[option]
         return either(terms[value] for value in sorted(values) if value in terms)
 
+    def first(self, rules: tuple[Rule, ...]) -> Mapping[str, Term]:
+        """The first rule that holds decides."""
+        found: dict[str, Term] = {}
+        is_open = TRUE
+        for rule in rules:
+            here = self.holds(rule.when)
+            found[rule.id] = both((is_open, here))
+            is_open = both((is_open, z3.Not(here)))
+        return found
+
+    def reaches(
+        self, rule: Rule, level: Indicator, facts: Mapping[str, FactTerm] | None = None
+    ) -> Term:
+        """The first indicator of a rule that holds is this one or a higher one."""
+        reached = FALSE
+        for each in reversed(rule.indicators):
+            is_high = each.indicator is not None and LEVELS.index(each.indicator) >= LEVELS.index(
+                level
+            )
+            reached = z3.If(self.holds(each.when, facts), TRUE if is_high else FALSE, reached)
+        return reached
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The tables of one folder, laid over one world."""
+
+    knowledge: Knowledge
+    world: World
+
+    @cached_property
+    def _plain(self) -> _Tests:
+        return _Tests(self.world, {})
+
+    def holds(self, test: Test) -> Term:
+        """As `situations.holds`, before the base row is decided."""
+        return self._plain.holds(test)
+
     @cached_property
     def base(self) -> Mapping[str, Term]:
         """Rule id → whether this base rule decides."""
-        return self._first(self.knowledge.appropriateness.rules)
+        return self._plain.first(self.knowledge.appropriateness.rules)
 
     @cached_property
-    def _beside(self) -> "Encoded":
-        """Return the tables with row, variant and coverage of the base row decided."""
+    def _beside(self) -> _Tests:
+        """Return the tests with row, variant and coverage of the base row decided."""
         rules = self.knowledge.appropriateness.rules
         rows: dict[str, list[Term]] = {}
         variants: dict[str, list[Term]] = {}
@@ -245,32 +123,32 @@ class Encoded:
                 variants.setdefault(str(each.variant), []).append(decides)
                 passed.append(here)
         covered = either(self.base[rule.id] for rule in rules if rule.is_covered)
-        decided = {
+        decided: Attributes = {
             "row": {row: either(terms) for row, terms in rows.items()},
             "variant": {variant: either(terms) for variant, terms in variants.items()},
             "covered": {"true": covered, "false": z3.Not(covered)},
         }
-        return Encoded(self.knowledge, self.world, decided)
+        return _Tests(self.world, decided)
 
     @property
     def rows(self) -> Mapping[str, Term]:
         """Base row → whether it decides."""
-        return self._beside._decided["row"]
+        return self._beside.decided["row"]
 
     @property
     def variants(self) -> Mapping[str, Term]:
         """ACR variant → whether the base row has it."""
-        return self._beside._decided["variant"]
+        return self._beside.decided["variant"]
 
     @cached_property
     def repeat(self) -> Mapping[str, Term]:
         """Rule id → whether this rule of the repeat table holds."""
-        return self._beside._first(self.knowledge.repeat.rules)
+        return self._beside.first(self.knowledge.repeat.rules)
 
     @cached_property
     def contrast(self) -> Mapping[str, Term]:
         """Rule id → whether this rule of the protocol table holds."""
-        return self._beside._first(self.knowledge.protocol.rules)
+        return self._beside.first(self.knowledge.protocol.rules)
 
     @cached_property
     def safety(self) -> Mapping[str, Term]:
@@ -306,12 +184,14 @@ class Encoded:
     @cached_property
     def alarm(self) -> Term:
         """A rule warns against the order, and nothing softens it."""
-        warned = (both((term, self.warns(r))) for r, term in self._base_and_repeat if r.is_against)
+        warned = (both((term, self.warns(rule))) for rule, term in self._base_and_repeat)
         return both((z3.Not(self.is_softened), either(warned)))
 
     def warns(self, rule: Rule, facts: Mapping[str, FactTerm] | None = None) -> Term:
-        """The indicator of a rule is a warning or more."""
-        return self._beside._reaches(rule, Indicator.WARNING, facts)
+        """A rule advises against the order with a warning or more; as `states.warns`."""
+        if not advises_against(rule):
+            return FALSE
+        return self._beside.reaches(rule, Indicator.WARNING, facts)
 
     @cached_property
     def firm_alarm(self) -> Term:
@@ -324,7 +204,6 @@ class Encoded:
         return either(
             both((here, self._beside.holds(rule.when, firm), self.warns(rule, firm)))
             for rule, here in rules
-            if rule.is_against
         )
 
     @cached_property
@@ -334,11 +213,13 @@ class Encoded:
         contrast = [(rule, self.contrast[rule.id]) for rule in self.knowledge.protocol.rules]
         levels: dict[Indicator, Term] = {}
         for level in LEVELS:
-            plain = either(both((t, self._beside._reaches(rule, level))) for rule, t in base)
-            kept = either((self.is_softened, plain)) if level is Indicator.INFO else both(
-                (plain, z3.Not(self.is_softened))
+            plain = either(both((t, self._beside.reaches(rule, level))) for rule, t in base)
+            kept = (
+                either((self.is_softened, plain))
+                if level is Indicator.INFO
+                else both((plain, z3.Not(self.is_softened)))
             )
-            beside = (both((t, self._beside._reaches(rule, level))) for rule, t in contrast)
+            beside = (both((t, self._beside.reaches(rule, level))) for rule, t in contrast)
             levels[level] = either((kept, *beside))
         return levels
 
@@ -348,7 +229,7 @@ class Encoded:
         rules = self.knowledge.safety.rules
         return {
             level: either(
-                both((self.safety[rule.id], self._beside._reaches(rule, level))) for rule in rules
+                both((self.safety[rule.id], self._beside.reaches(rule, level))) for rule in rules
             )
             for level in LEVELS
         }
@@ -389,7 +270,7 @@ class Encoded:
                 for name, fact in self.world.facts.items()
             }
             # With its `possible` true reasons unknown; a possible "no" goes the same way.
-            rests.append(both((self.base[rule.id], z3.Not(self.holds(rule.when, firm)))))
+            rests.append(both((self.base[rule.id], z3.Not(self._plain.holds(rule.when, firm)))))
         marked = (term for rule, term in self._base_and_repeat if rule.is_provisional)
         return either((self.is_softened, *rests, *marked))
 
@@ -460,27 +341,3 @@ class Encoded:
             for rule in self.knowledge.appropriateness.rules
         )
         return (*repeats, *base)
-
-    def _first(self, rules: tuple[Rule, ...]) -> Mapping[str, Term]:
-        """The first rule that holds decides."""
-        found: dict[str, Term] = {}
-        is_open = TRUE
-        for rule in rules:
-            here = self.holds(rule.when)
-            found[rule.id] = both((is_open, here))
-            is_open = both((is_open, z3.Not(here)))
-        return found
-
-    def _reaches(
-        self, rule: Rule, level: Indicator, facts: Mapping[str, FactTerm] | None = None
-    ) -> Term:
-        """The first indicator of a rule that holds is this one or a higher one."""
-        reached = FALSE
-        for each in reversed(rule.indicators):
-            is_high = each.indicator is not None and LEVELS.index(each.indicator) >= LEVELS.index(level)
-            reached = z3.If(self.holds(each.when, facts), TRUE if is_high else FALSE, reached)
-        return reached
-
-
-_UNKNOWN = FactTerm.fixed(CaseValue.UNKNOWN)
-SCORE_VALUES = tuple(sorted(set(SCORES.values()) - {0}))

@@ -4,7 +4,7 @@ Needs `z3-solver`, a development dependency: import this module only where it is
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import z3
@@ -19,7 +19,7 @@ from cds_service.knowledge_proofs.counterexamples import (
     smallest_pair,
     smallest_state,
 )
-from cds_service.knowledge_proofs.encoding import Encoded, FactTerm, Term, World, both, either
+from cds_service.knowledge_proofs.encoding import Encoded
 from cds_service.knowledge_proofs.properties import (
     CLAIMS,
     FLAG_BREACHES,
@@ -30,6 +30,7 @@ from cds_service.knowledge_proofs.properties import (
 )
 from cds_service.knowledge_proofs.space import Space, dependants, red_flags
 from cds_service.knowledge_proofs.states import Answer, State
+from cds_service.knowledge_proofs.worlds import FactTerm, Term, World, both, either
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,20 +125,10 @@ def prove(knowledge: Knowledge) -> ProofReport:
     space = Space.of(knowledge)
     prover = _Prover(knowledge, space)
     single = tuple(breaches(knowledge))
-    sources: Mapping[int, Callable[[], Iterator[Counterexample]]] = {
-        1: prover.unreached,
-        4: prover.flag_breaches,
-        **{
-            number: lambda number=number: prover.single_breaches(
-                tuple(b for b in single if b.number == number)
-            )
-            for number in {breach.number for breach in single}
-        },
-    }
     proofs = []
     for number, says in CLAIMS.items():
         started = time.monotonic()
-        found = tuple(sources[number]())
+        found = tuple(prover.counterexamples(number, single))
         proofs.append(
             Proof(
                 number=number,
@@ -161,6 +152,16 @@ class _Prover:
         self.encoded = Encoded(knowledge, World.free(space))
         self.solver = z3.Solver()
         self.solver.add(*self.encoded.world.constraints)
+
+    def counterexamples(self, number: int, single: tuple[Breach, ...]) -> Iterator[Counterexample]:
+        """Yield what speaks against one property."""
+        match number:
+            case 1:
+                yield from self.unreached()
+            case 4:
+                yield from self.flag_breaches()
+            case _:
+                yield from self.single_breaches(tuple(b for b in single if b.number == number))
 
     def find(self, term: Term) -> State | None:
         """Return a situation in which the term holds; None proves that there is none."""
@@ -210,20 +211,20 @@ class _Prover:
         """Yield the smallest situation for each breach that there is."""
         for breach in wanted:
             state = self.find(breach.term(self.encoded))
-            if state is None:
-                continue
-            smallest = smallest_state(
-                state,
-                self.space,
-                self.knowledge,
-                lambda s, breach=breach: breach.is_in(Answer.of(self.knowledge, s)),
-            )
-            yield Counterexample(
-                number=breach.number,
-                key=breach.key,
-                says=breach.says,
-                cases=(self._case(smallest, f"proof-{breach.number}-{breach.key}", breach.says),),
-            )
+            if state is not None:
+                yield self._shown(breach, state)
+
+    def _shown(self, breach: Breach, found: State) -> Counterexample:
+        def is_broken(state: State) -> bool:
+            return breach.is_in(Answer.of(self.knowledge, state))
+
+        smallest = smallest_state(found, self.space, self.knowledge, is_broken)
+        return Counterexample(
+            number=breach.number,
+            key=breach.key,
+            says=breach.says,
+            cases=(self._case(smallest, f"proof-{breach.number}-{breach.key}", breach.says),),
+        )
 
     def flag_breaches(self) -> Iterator[Counterexample]:
         """Yield the smallest pair of situations for each red flag and breach."""
@@ -241,7 +242,7 @@ class _Prover:
                         rising=dependants(self.knowledge, flag),
                         free=free,
                     )
-                    yield self._shown(pair, breach)
+                    yield self._shown_pair(pair, breach)
 
     def _risen(self, flag: str) -> tuple[Encoded, tuple[Term, ...], frozenset[str]]:
         """Return the tables after a flag became true, and how that world follows from ours.
@@ -262,8 +263,8 @@ class _Prover:
             for fact, term in world.facts.items()
         }
         relation = [world.facts[flag].is_unknown, moved[flag].is_true]
-        for fact in (rising - free) & set(world.facts):
-            relation.append(_moved_up(world.facts[fact], moved[fact]))
+        asked = [fact for fact in world.facts if fact in rising - free]
+        relation += [_moved_up(world.facts[fact], moved[fact]) for fact in asked]
         after = World(
             space=self.space,
             facts=moved,
@@ -273,7 +274,7 @@ class _Prover:
         )
         return Encoded(self.knowledge, after), tuple(relation), free
 
-    def _shown(self, pair: Pair, breach: FlagBreach) -> Counterexample:
+    def _shown_pair(self, pair: Pair, breach: FlagBreach) -> Counterexample:
         def is_broken(candidate: Pair) -> bool:
             before = Answer.of(self.knowledge, candidate.before)
             return breach.is_in(before, Answer.of(self.knowledge, candidate.after))

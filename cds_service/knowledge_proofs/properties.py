@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import z3
 
 from cds_service.knowledge import Knowledge, Rating, Rule
-from cds_service.knowledge_proofs.encoding import SCORE_VALUES, Encoded, Term, both, either
-from cds_service.knowledge_proofs.states import Answer
+from cds_service.knowledge_proofs.encoding import SCORE_VALUES, Encoded
+from cds_service.knowledge_proofs.states import Answer, advises_against
+from cds_service.knowledge_proofs.worlds import Term, both, either
 from cds_service.orders import ImagingProtocol
 
 EMERGENCIES = ("cauda_equina", "motor_deficit")
@@ -70,10 +71,10 @@ def breaches(knowledge: Knowledge) -> Iterator[Breach]:
     """Yield every way in which one situation could break properties 2, 3, 5 and 6."""
     yield from _emergency_breaches()
     for rule in knowledge.appropriateness.rules:
-        if rule.is_against:
+        if advises_against(rule):
             yield _weak_alarm(rule, is_repeat=False)
     for rule in knowledge.repeat.rules:
-        if rule.is_against:
+        if advises_against(rule):
             yield _weak_alarm(rule, is_repeat=True)
     yield Breach(
         number=5,
@@ -102,12 +103,7 @@ def breaches(knowledge: Knowledge) -> Iterator[Breach]:
 
 def _emergency_breaches() -> Iterator[Breach]:
     for kind, words in _KINDS.items():
-        yield _in_emergency(
-            f"{kind.lower()}-in-an-emergency",
-            f"{words} ({kind}) although cauda equina or a motor deficit is true",
-            lambda e, kind=kind: e.offers_kind(kind),
-            lambda a, kind=kind: a.offers_kind(kind),
-        )
+        yield _offer_in_emergency(kind, words)
     yield _in_emergency(
         "repeat-message-in-an-emergency",
         "a rule of the repeat table holds although cauda equina or a motor deficit is true",
@@ -123,8 +119,19 @@ def _emergency_breaches() -> Iterator[Breach]:
                 z3.Not(e.world.attributes["protocol"][ImagingProtocol.WITH]),
             )
         ),
-        lambda a: a.verdict.rating is Rating.USUALLY_NOT_APPROPRIATE
-        and a.state.order["protocol"] != ImagingProtocol.WITH,
+        lambda a: (
+            a.verdict.rating is Rating.USUALLY_NOT_APPROPRIATE
+            and a.state.order["protocol"] != ImagingProtocol.WITH
+        ),
+    )
+
+
+def _offer_in_emergency(kind: str, words: str) -> Breach:
+    return _in_emergency(
+        f"{kind.lower()}-in-an-emergency",
+        f"{words} ({kind}) although cauda equina or a motor deficit is true",
+        lambda e: e.offers_kind(kind),
+        lambda a: a.offers_kind(kind),
     )
 
 
@@ -135,9 +142,7 @@ def _in_emergency(
         number=2,
         key=key,
         says=says,
-        term=lambda e: both(
-            (either(e.world.facts[fact].is_true for fact in EMERGENCIES), term(e))
-        ),
+        term=lambda e: both((either(e.world.facts[fact].is_true for fact in EMERGENCIES), term(e))),
         is_in=lambda a: a.is_true(*EMERGENCIES) and is_in(a),
     )
 
@@ -185,9 +190,10 @@ FLAG_BREACHES = (
                 ),
             )
         ),
-        is_in=lambda before, after: before.best_score is not None
-        and after.best_score is not None
-        and after.best_score < before.best_score,
+        is_in=lambda before, after: (
+            before.best_score is not None
+            and after.best_score is not None
+            and after.best_score < before.best_score
+        ),
     ),
 )
-

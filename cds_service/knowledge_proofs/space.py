@@ -6,6 +6,7 @@ the attributes of the order; the options of the site; and whether a source could
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 
 from cds_service.knowledge import Knowledge, Rule
 from cds_service.knowledge_loading.conditions import ORDER_ATTRIBUTES
@@ -74,7 +75,7 @@ class Space:
             if name not in {"protocol", "contrast"}
         ]
         choices = [len(values) for values in self.options.values()]
-        return STATES_OF_A_FACT ** len(self.facts) * 2 * protocols * _product((*others, *choices))
+        return int(STATES_OF_A_FACT ** len(self.facts)) * 2 * protocols * prod((*others, *choices))
 
     @property
     def in_words(self) -> str:
@@ -121,10 +122,3 @@ def _implications(knowledge: Knowledge) -> Iterator[Implication]:
     for fact in knowledge.facts:
         for other, value in fact.implies.items():
             yield Implication(fact=fact.id, other=other, value=value)
-
-
-def _product(numbers: Iterable[int]) -> int:
-    result = 1
-    for number in numbers:
-        result *= number
-    return result

@@ -131,9 +131,7 @@ class Answer:
         and every repeat row that holds here: one on strong evidence may stand behind another.
         """
         firm = {
-            fact: FINDINGS[CaseValue.UNKNOWN]
-            if finding.strength is Strength.POSSIBLE
-            else finding
+            fact: FINDINGS[CaseValue.UNKNOWN] if finding.strength is Strength.POSSIBLE else finding
             for fact, finding in self.verdict.situation.findings.items()
         }
         situation = replace(self.verdict.situation, findings=firm)
@@ -179,10 +177,20 @@ class Answer:
                 yield from names_of(offer)
 
 
+def advises_against(rule: Rule) -> bool:
+    """Whether a rule speaks against the order: it says so, or rates it low, or cancels it unrated.
+
+    Not `is_against` alone: whoever forgets that flag has written an alarm that nothing softens.
+    """
+    if rule.is_against or not rule.ratings:
+        return rule.is_against or any(offer.kind == "A1" for offer in rule.suggestions)
+    return rule.ratings[ImagingProtocol.WITHOUT] is Rating.USUALLY_NOT_APPROPRIATE
+
+
 def warns(rule: Rule, situation: Situation) -> bool:
     """Whether a rule advises against the order with a warning or more."""
     indicator = indicator_of(rule, situation)
-    return rule.is_against and indicator in {Indicator.WARNING, Indicator.CRITICAL}
+    return advises_against(rule) and indicator in {Indicator.WARNING, Indicator.CRITICAL}
 
 
 def names_of(offer: SuggestionRule) -> tuple[str, ...]:

@@ -47,6 +47,12 @@ class CheckReport:
     limits: tuple[str, ...]
     near_misses: tuple[str, ...]
     """For each rule: a case that it decides, and one differing in one thing that it does not."""
+    proved: tuple[str, ...] = ()
+    """Properties that hold for all combinations of fact values (`knowledge_proofs`)."""
+    counterexamples: tuple[str, ...] = ()
+    """Cases in YAML that show where a property fails; they can be pasted into `cases/`."""
+    proofs: Mapping[str, object] | None = None
+    """Size of the fact space, times and counterexamples, for scripts; None if not tried."""
 
     @property
     def is_passed(self) -> bool:
@@ -57,6 +63,7 @@ class CheckReport:
         """Return the report for people."""
         sections = (
             ("Checked", self.checked),
+            ("Proved for all combinations of fact values", self.proved),
             ("What decides between neighbours", self.near_misses),
             ("Not proved here", self.limits),
             ("FAILED", self.failures),
@@ -65,6 +72,9 @@ class CheckReport:
         for title, entries in sections:
             if entries:
                 lines += ["", title, *(f"  - {entry}" for entry in entries)]
+        if self.counterexamples:
+            title = "Counterexamples as cases, expecting what the tables answer now"
+            lines += ["", title, "cases:", *self.counterexamples]
         lines += ["", "Passed." if self.is_passed else f"{len(self.failures)} failed."]
         return "\n".join(lines)
 
@@ -78,6 +88,7 @@ class CheckReport:
                 "failures": self.failures,
                 "limits": self.limits,
                 "nearMisses": self.near_misses,
+                "proofs": self.proofs,
             },
             indent=2,
             ensure_ascii=False,
