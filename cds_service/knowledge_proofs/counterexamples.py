@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 from cds_service.errors import CdsError
 from cds_service.knowledge import Case, Expectation, Knowledge, Rating
@@ -17,6 +19,10 @@ from cds_service.knowledge_proofs.states import (
 from cds_service.knowledge_review.cases import USUAL_ORDER, JudgedCase, judge
 from cds_service.review_notes import CaseValue
 from cds_service.verdict import Verdict
+
+Found = TypeVar("Found")
+Step: TypeAlias = Callable[[Found], Found]
+"""One thing less said."""
 
 _TODAY = date(2026, 3, 16)
 """Cases name facts, not dates: any day would do."""
@@ -64,16 +70,14 @@ class Pair:
 def smallest_state(
     state: State, space: Space, knowledge: Knowledge, is_broken: Callable[[State], bool]
 ) -> State:
-    """Return a state that still breaks the property, with as little said as possible."""
+    """Return a state that still shows what was found, with as little said as possible."""
 
     def is_kept(candidate: State) -> bool:
         return candidate.is_possible_in(space) and is_broken(candidate)
 
     if not is_kept(state):
         raise EncodingMismatch(f"the solver found {state}, but the service answers as it should")
-    while (simpler := next(filter(is_kept, _simpler_states(state, knowledge)), None)) is not None:
-        state = simpler
-    return state
+    return _smallest(state, lambda kept: _simpler_states(kept, knowledge), is_kept)
 
 
 def smallest_pair(
@@ -91,62 +95,85 @@ def smallest_pair(
 
     if not is_kept(pair):
         raise EncodingMismatch(f"the solver found {pair}, but the service answers as it should")
-    while (simpler := next(filter(is_kept, _simpler_pairs(pair, knowledge)), None)) is not None:
-        pair = simpler
-    return pair
+    return _smallest(pair, lambda kept: _simpler_pairs(kept, knowledge), is_kept)
 
 
-def _plainer(state: State, knowledge: Knowledge) -> Iterator[State]:
-    """Yield the state with a usual order, options as shipped, and everything read."""
-    if state.is_unread:
-        yield replace(state, is_unread=False)
-    for key, option in knowledge.options.items():
-        if state.options.get(key) != option.value:
-            yield replace(state, options={**state.options, key: option.value})
-    for protocol in (USUAL_ORDER["protocol"], state.order["protocol"]):
-        usual = {**USUAL_ORDER, "protocol": protocol}
-        for name in ("priority", "contrast_only_code", "contrast"):
-            order = {**state.order, "protocol": protocol, name: usual[name]}
-            order["contrast"] = CONTRAST_OF.get(protocol, order["contrast"])
-            if order != state.order:
-                yield replace(state, order=order)
+def _smallest(
+    found: Found,
+    simpler: Callable[[Found], Iterator[Step[Found]]],
+    is_kept: Callable[[Found], bool],
+) -> Found:
+    """Take every step that keeps what was found, again and again until none does."""
+    while True:
+        before = found
+        for step in simpler(before):
+            candidate = step(found)
+            if candidate != found and is_kept(candidate):
+                found = candidate
+        if found == before:
+            return found
 
 
-def _simpler_states(state: State, knowledge: Knowledge) -> Iterator[State]:
-    yield from _plainer(state, knowledge)
+def _simpler_states(state: State, knowledge: Knowledge) -> Iterator[Step[State]]:
+    yield from _plainer(knowledge)
     for fact in state.facts:
-        yield state.with_fact(fact, CaseValue.UNKNOWN)
+        yield partial(_said, fact=fact, value=CaseValue.UNKNOWN)
     for fact, value in state.facts.items():
         if value in WEAK_VALUES:
-            yield state.with_fact(fact, _FIRM[value])
+            yield partial(_firmer, fact=fact)
 
 
-def _simpler_pairs(pair: Pair, knowledge: Knowledge) -> Iterator[Pair]:
-    for plainer in _plainer(pair.before, knowledge):
-        after = replace(plainer, facts=pair.after.facts)
-        yield replace(pair, before=plainer, after=after)
-    for fact in {**pair.before.facts, **pair.after.facts}:
-        said = (pair.before.value_of(fact), pair.after.value_of(fact))
-        for first, second in _simpler_values(*said) if fact != pair.flag else ():
-            yield replace(
-                pair,
-                before=pair.before.with_fact(fact, first),
-                after=pair.after.with_fact(fact, second),
-            )
-    if pair.after.value_of(pair.flag) is CaseValue.POSSIBLE:
-        yield replace(pair, after=pair.after.with_fact(pair.flag, CaseValue.TRUE))
+def _plainer(knowledge: Knowledge) -> Iterator[Step[State]]:
+    """Yield steps to a usual order, options as shipped, and everything read."""
+    yield lambda state: replace(state, is_unread=False)
+    for key, option in knowledge.options.items():
+        yield partial(_with_option, key=key, value=option.value)
+    for name in ("protocol", "priority", "contrast_only_code", "contrast"):
+        yield partial(_with_usual, name=name)
 
 
-def _simpler_values(before: CaseValue, after: CaseValue) -> Iterator[tuple[CaseValue, CaseValue]]:
-    """Nothing said; nothing moved; said only afterwards; said on strong evidence."""
-    if (before, after) != (CaseValue.UNKNOWN, CaseValue.UNKNOWN):
-        yield CaseValue.UNKNOWN, CaseValue.UNKNOWN
-    if before is not after:
-        yield before, before
-        if before is not CaseValue.UNKNOWN:
-            yield CaseValue.UNKNOWN, after
-    if {before, after} & WEAK_VALUES:
-        yield _FIRM.get(before, before), _FIRM.get(after, after)
+def _with_option(state: State, *, key: str, value: str) -> State:
+    return replace(state, options={**state.options, key: value})
+
+
+def _with_usual(state: State, *, name: str) -> State:
+    order = {**state.order, name: USUAL_ORDER[name]}
+    order["contrast"] = CONTRAST_OF.get(order["protocol"], order["contrast"])
+    return replace(state, order=order)
+
+
+def _said(state: State, *, fact: str, value: CaseValue) -> State:
+    return state.with_fact(fact, value)
+
+
+def _firmer(state: State, *, fact: str) -> State:
+    value = state.value_of(fact)
+    return state.with_fact(fact, _FIRM.get(value, value))
+
+
+def _simpler_pairs(pair: Pair, knowledge: Knowledge) -> Iterator[Step[Pair]]:
+    """Nothing said of a fact; nothing moved; said only afterwards; said on strong evidence."""
+    yield from (partial(_in_both, step=step) for step in _plainer(knowledge))
+    facts = [fact for fact in {**pair.before.facts, **pair.after.facts} if fact != pair.flag]
+    for fact in facts:
+        silent = partial(_said, fact=fact, value=CaseValue.UNKNOWN)
+        yield partial(_in_both, step=silent)
+        yield partial(_unmoved, fact=fact)
+        yield partial(_in_before, step=silent)
+    for fact in (*facts, pair.flag):
+        yield partial(_in_both, step=partial(_firmer, fact=fact))
+
+
+def _in_both(pair: Pair, *, step: Step[State]) -> Pair:
+    return replace(pair, before=step(pair.before), after=step(pair.after))
+
+
+def _in_before(pair: Pair, *, step: Step[State]) -> Pair:
+    return replace(pair, before=step(pair.before))
+
+
+def _unmoved(pair: Pair, *, fact: str) -> Pair:
+    return replace(pair, after=pair.after.with_fact(fact, pair.before.value_of(fact)))
 
 
 def case_of(
