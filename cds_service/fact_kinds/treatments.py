@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import ClassVar
 
 from cds_service.fact_kinds.conditions import has_code
-from cds_service.fact_kinds.evidence import order_evidence, treatment_evidence, words_of
+from cds_service.fact_kinds.evidence import on_day, order_evidence, treatment_evidence, words_of
 from cds_service.fact_kinds.reading import FactKind, ReadingContext, Window
 from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
@@ -175,6 +175,8 @@ class CandidateStatement(FactKind):
 
     requester_words: tuple[str, ...] = ()
     """Specialties whose order makes candidacy possible, lower case."""
+    only_planned: bool = False
+    """Only what is said to be planned: the clinician's word of today, so it is strong."""
 
     def read(self, context: ReadingContext) -> Finding:
         """Read the words first: they outweigh who writes them."""
@@ -188,7 +190,10 @@ class CandidateStatement(FactKind):
             evidence = order_evidence(order, text, context.today)
             if not candidate:
                 return false(evidence, strength=Strength.POSSIBLE)
-            return true(evidence, strength=Strength.POSSIBLE)
+            if not self.only_planned:
+                return true(evidence, strength=Strength.POSSIBLE)
+            if says_planned(text):
+                return true(evidence, strength=Strength.STRONG, when=on_day(context.today))
         for text in order.requester_texts:
             if any(word in text.lower() for word in self.requester_words):
                 said = f"ordered by {text}"

@@ -175,6 +175,7 @@ _FLAGS: Mapping[str, str] = {
     "follow_up": "it recommends further imaging",
     "inclusive": "the first day counts",
     "says_no": "no, if all that are true are older",
+    "only_planned": "only what is said to be planned; strong evidence",
     "words_are_strong": "words of the order are strong evidence",
     "never_false": "a refutation says nothing here",
     "only_history": "only words of history count",

@@ -305,6 +305,17 @@ def candidate_statement(text: str) -> bool | None:
     return said
 
 
+_PLANNED = re.compile(
+    r"\b(?:plan(?:s|ned|ning)?|schedul(?:ed|ing)|booked|upcoming|awaiting|pending|pre-?op\w{0,9})\b",
+    re.IGNORECASE,
+)
+
+
+def says_planned(text: str) -> bool:
+    """Tell whether a text that states an option says more: that the procedure is planned."""
+    return candidate_statement(text) is True and _PLANNED.search(text) is not None
+
+
 _SCORE = re.compile(
     r"(?<![\d/.])(?:(?P<n>10|\d)(?:\.\d)?(?:\s?-\s?(?P<to>10|\d))?\s?(?:/|out of)\s?10\b(?!\s?/)"
     r"|\b(?:NRS|VAS|pain (?:score|level|rating|scale)|pain)(?: of| is|:|=)? ?(?P<n2>10"
