@@ -1,4 +1,4 @@
-"""The command line: `cds-service serve | demo | evaluate | knowledge check | knowledge review`.
+"""The command line: `cds-service serve | demo | evaluate | knowledge check | compare | …`.
 
 Exit codes: 0 ok, 1 the answer is "no" (a check failed), 2 usage or bad input. Errors go to
 stderr in a line that says what to do.
@@ -255,7 +255,7 @@ def _print_outcome(outcome: Outcome, *, is_explained: bool) -> None:
 
 @main.group()
 def knowledge() -> None:
-    """Check and review the clinical knowledge."""
+    """Check, review, compare and copy the clinical knowledge."""
 
 
 @knowledge.command(
@@ -279,6 +279,43 @@ def knowledge_check(*, as_json: bool, is_quick: bool) -> None:
     report = with_proofs(check(loaded), loaded, is_wanted=not is_quick)
     click.echo(report.as_json() if as_json else report.as_text())
     sys.exit(0 if report.is_passed else 1)
+
+
+@knowledge.command(
+    "compare",
+    epilog="Examples: cds-service knowledge compare lumbar-mri /srv/hooks/lumbar-mri; "
+    "cds-service knowledge compare hooks-2026.1/lumbar-mri hooks/lumbar-mri --json",
+)
+@click.argument("old")
+@click.argument("new")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@_reports_errors
+def knowledge_compare(*, old: str, new: str, as_json: bool) -> None:
+    """Say what differs between two knowledge folders, and which answers change.
+
+    OLD and NEW are paths of folders; a name without a slash is the bundled folder of that id.
+    Where z3-solver is installed, every combination of facts is compared. Exit code 0 if nothing
+    differs, 1 if something does.
+    """
+    from cds_service.knowledge_comparison.comparison import compare, knowledge_at  # noqa: PLC0415
+
+    report = compare(knowledge_at(old), knowledge_at(new))
+    click.echo(report.as_json() if as_json else report.as_text())
+    sys.exit(0 if report.is_same else 1)
+
+
+@knowledge.command("export", epilog="Example: cds-service knowledge export /srv/hooks")
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--id", "topic", default=_TOPIC, show_default=True, help="The bundled folder.")
+@_reports_errors
+def knowledge_export(*, directory: Path, topic: str) -> None:
+    """Write a copy of the bundled knowledge into DIRECTORY, for a site to edit and sign.
+
+    The copy is a draft, whatever the original was; an existing one is never overwritten.
+    """
+    from cds_service.knowledge_export import export, next_steps  # noqa: PLC0415
+
+    click.echo(next_steps(export(topic, directory)))
 
 
 @knowledge.command("review", epilog="Example: cds-service knowledge review --write")

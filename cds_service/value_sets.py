@@ -202,6 +202,10 @@ class ValueSets:
             found |= self._prefixes.get((canonical, key[:length]), frozenset())
         return found
 
+    def value_set(self, set_id: str) -> ValueSet:
+        """Return the set as its file has it, what it imports not included."""
+        return self._by_id[set_id]
+
     def concepts(self, set_id: str) -> tuple[Coding, ...]:
         """Return the set's own enumerated codes in file order; a filter enumerates none."""
         return self._by_id[set_id].concepts

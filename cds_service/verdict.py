@@ -1,7 +1,7 @@
 """All tables applied to one situation: base row, repeat overlay, contrast, safety. Pure.
 
 Knows neither charts nor cards, so that a machine can be asked about every situation there is
-(`knowledge_review.proofs` says the same in the words of a solver).
+(`knowledge_proofs` says the same in the words of a solver).
 Source: decision table §5–§8; the order of the tables is that of §10.
 """
 

@@ -1,0 +1,1 @@
+"""What differs between two knowledge folders: content, cases, and regions of the fact space."""
