@@ -59,7 +59,8 @@ class SymptomsAfterSurgery(FactKind):
             context.findings[fact] for fact in self.with_facts if context.findings[fact].is_true
         )
         if emergency.is_true:
-            return emergency
+            # What the dates say is kept as evidence: it may be newer than the emergency.
+            return any_of((emergency, self._by_dates(context)))
         return any_of((self._by_dates(context), self._stable_on_record(context)))
 
     def _stated(self, context: ReadingContext) -> Finding:

@@ -19,7 +19,7 @@ from cds_service.records import (
     ServiceRequest,
 )
 from cds_service.terminology import Said, Terminology
-from cds_service.text.reading import TextState, candidate_statement
+from cds_service.text.reading import TextState, candidate_statement, says_planned
 
 _AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED, TextState.HISTORY})
 _OPEN_ORDER = frozenset({"active", "on-hold"})

@@ -18,6 +18,7 @@ from cds_service.text.statements import (
     candidate_statement,
     care_statement,
     change_words,
+    says_planned,
     severe_score,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "read_text",
     "says_acute",
     "says_chronic",
+    "says_planned",
     "severe_score",
     "stated_duration_days",
 ]
