@@ -27,7 +27,7 @@ from cds_service.cli import main
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.evaluate import evaluate
 from cds_service.fact_kinds.combined import UnexplainedBy
-from cds_service.findings import Finding
+from cds_service.findings import Finding, Strength
 from cds_service.knowledge import Indicator, Rule
 from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_proofs.counterexamples import EncodingMismatch, Pair, smallest_state
@@ -322,6 +322,27 @@ def test_a_red_flag_that_becomes_true_moves_other_facts_up_or_not_at_all(story: 
             moved_down += [(flag, fact) for fact in fallen - explained - rests]
 
     assert [] == moved_down
+
+
+@pytest.mark.parametrize("story", stories(), ids=lambda story: story.name)
+def test_what_a_fact_implies_holds_in_every_chart(story: Story) -> None:
+    """What the proofs leave out as impossible (`implies` of facts.yaml)."""
+    broken = [
+        (fact.id, other)
+        for picture in picture_of(story)
+        for fact in knowledge().facts
+        for other, value in fact.implies.items()
+        if not _follows(picture.findings[fact.id], picture.findings[other], value=value)
+    ]
+
+    assert [] == broken
+
+
+def _follows(finding: Finding, other: Finding, *, value: bool) -> bool:
+    """Whether a true fact brings the other with it, at least as strongly."""
+    if not finding.is_true:
+        return True
+    return other.value is value and (not finding.is_strong or other.strength is Strength.STRONG)
 
 
 def test_a_pair_is_consistent_only_if_nothing_else_changes() -> None:
