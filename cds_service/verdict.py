@@ -62,7 +62,10 @@ def judge(
         raise AssertionError(knowledge.appropriateness.id)
     variant = next((v.variant for v in rule.variants if holds(v.when, situation)), None)
     beside = situation.beside(
-        row=rule.row, variant=str(variant or ""), covered=str(rule.is_covered).lower()
+        row=rule.row,
+        variant=str(variant or ""),
+        covered=str(rule.is_covered).lower(),
+        unread=str(is_unread).lower(),
     )
     repeat, repeat_trace = _first_match(knowledge.repeat.rules, beside)
     protocol_rule = next((r for r in knowledge.protocol.rules if holds(r.when, beside)), None)

@@ -90,7 +90,7 @@ class _Page(CardPage):
     @property
     def names_prior(self) -> bool:
         """Whether the earlier exams, or that none was found, belong in the card."""
-        return self.is_weighed or self.decision.repeat_rule is not None
+        return self.is_weighed or bool(self.decision.repeat_rule or self.decision.history.exams)
 
     def filled(self, text: str, rule: Rule | None = None) -> str:
         """Return wording with its placeholders filled; labels and dates are ours."""
@@ -128,9 +128,10 @@ class _Page(CardPage):
 
     @property
     def _why_provisional(self) -> str:
-        if self.is_replaced:
-            return "provisional_repeat"
-        return "provisional" if self.decision.rule.is_provisional else "rests_on_weak"
+        repeat = self.decision.repeat_rule
+        if self.decision.rule.is_provisional and not self.is_replaced:
+            return "provisional"
+        return "provisional_repeat" if repeat and repeat.is_provisional else "rests_on_weak"
 
     def _rating(self) -> str:
         decision = self.decision

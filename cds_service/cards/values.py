@@ -9,7 +9,7 @@ from cds_service.fhir_dates import DateInterval, add_months
 from cds_service.knowledge import Knowledge, Rule
 
 PLACEHOLDERS = frozenset(
-    {"which", "date", "n", "due", "weeks", "prior", "prior_days", "prior_months", "ordered"}
+    {"which", "date", "n", "due", "weeks", "prior", "prior_days", "prior_months", "ordered", "open"}
 )
 """Placeholders of summaries, verdicts, lines and questions; safety cards have {found} too."""
 
@@ -41,6 +41,7 @@ def summary_values(
         "prior_days": str(max((today - prior.latest).days, 0)) if prior else "0",
         "prior_months": str(_full_months(prior, today)) if prior else "0",
         "ordered": ordered.text if ordered else phrases["no_date"],
+        "open": phrases["open_unread" if decision.unreadable else "open_question"],
     }
     reasons = [knowledge.fact(f).label for f in rule.supporting_facts if findings[f].is_true]
     reasons = list(dict.fromkeys(reasons))

@@ -43,6 +43,7 @@ class Vocabulary:
     def with_decision(self, rows: Collection[str], variants: Collection[int]) -> "Vocabulary":
         """Add what is known once the base row is decided: its row, variant and coverage."""
         decided = {
+            "unread": _TRUTH,
             "row": tuple(rows),
             "variant": tuple(str(variant) for variant in variants),
             "covered": _TRUTH,

@@ -22,6 +22,7 @@ PLACEHOLDER_LENGTHS: Mapping[str, int] = {
     "prior_days": 2,
     "prior_months": 2,
     "ordered": 13,
+    "open": 36,
     "found": 48,
 }
 

@@ -127,6 +127,7 @@ class Encoded:
             "row": {row: either(terms) for row, terms in rows.items()},
             "variant": {variant: either(terms) for variant, terms in variants.items()},
             "covered": {"true": covered, "false": z3.Not(covered)},
+            "unread": {"true": self.world.is_unread, "false": z3.Not(self.world.is_unread)},
         }
         return _Tests(self.world, decided)
 

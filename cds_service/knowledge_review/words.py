@@ -36,7 +36,10 @@ ATTRIBUTES: Mapping[str, str] = {
     "row": "base row",
     "variant": "ACR variant of the base row",
     "covered": "the base row is rated by these criteria",
+    "unread": "some source could not be read completely",
 }
+
+_YES_OR_NO = frozenset({"contrast_only_code", "covered", "unread"})
 
 SUGGESTIONS: Mapping[str, str] = {
     "A1": "cancel this MRI",
@@ -232,7 +235,9 @@ def condition(test: Test, knowledge: Knowledge) -> str:
     match test:
         case FactIs(fact=fact, state=state):
             return f"{_statement(fact, knowledge)}: **{STATES[state]}**"
-        case AttributeIs(attribute="contrast_only_code" | "covered" as attribute, values=values):
+        case AttributeIs(
+            attribute="contrast_only_code" | "covered" | "unread" as attribute, values=values
+        ):
             answer = "yes" if "true" in values else "no"
             return f"{ATTRIBUTES[attribute]}: **{answer}**"
         case AttributeIs(attribute="row", values=values):
