@@ -5,6 +5,7 @@ Plain HTML without scripts and without anything from another host.
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -25,6 +26,7 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
+_FILE_LINK = re.compile(r"\[([^\]\n]{1,80})\]\(value_sets/[^)\n]{1,120}\)")
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -52,8 +54,12 @@ def front_page(knowledge: Knowledge, version: str, warnings: Iterable[str]) -> s
 
 
 def review_page(knowledge: Knowledge, review: str) -> str:
-    """Return the review text (Markdown) as a page; HTML in it is shown, not interpreted."""
-    return _page(f"{knowledge.title}: review", str(_MARKDOWN.render(review)))
+    """Return the review text (Markdown) as a page; HTML in it is shown, not interpreted.
+
+    Links to files of the knowledge folder become their words: the files are not served.
+    """
+    text = _FILE_LINK.sub(r"\1", review)
+    return _page(f"{knowledge.title}: review", str(_MARKDOWN.render(text)))
 
 
 def _page(title: str, body: str) -> str:

@@ -254,6 +254,16 @@ def test_the_front_page_names_services_knowledge_and_open_access() -> None:
     assert "//" not in page.text.replace("<!doctype", "")
 
 
+def test_review_page_links_to_no_file_that_is_not_served() -> None:
+    text = "| [hiv](value_sets/hiv.json) | [paper](https://doi.org/10.1) |"
+
+    page = client(review=text).get("/knowledge/lumbar-mri").get_data(as_text=True)
+
+    assert "hiv" in page
+    assert "value_sets/" not in page
+    assert 'href="https://doi.org/10.1"' in page
+
+
 def test_the_review_page_shows_tables_and_never_interprets_html() -> None:
     text = "# Rules\n\n| row | says |\n|---|---|\n| E1 | <script>alert(1)</script> |\n"
     page = client(review=text).get("/knowledge/lumbar-mri")
