@@ -183,3 +183,35 @@ def test_a_document_that_the_client_sent_of_its_own_accord_is_named_as_one() -> 
         }
     ] == judged["priorImaging"]
     assert "by 2025-11-10 (date of the document, " in answer.get_json()["cards"][0]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://pacs.ehr.example/reports/42", ["https://pacs.ehr.example/reports/42"]),
+        ("http://pacs.ehr.example/reports/42", []),
+        ("Binary/42", []),
+        ("javascript:alert(1)", []),
+        ("", []),
+    ],
+)
+def test_the_report_is_linked_only_where_the_record_holds_an_absolute_https_address(
+    url: str, expected: list[str]
+) -> None:
+    """R-LINK-02, R-LINK-03, R-LINK-06; decision table §7.4, RI1."""
+    form = {"contentType": "application/pdf", **({"url": url} if url else {"data": "eA=="})}
+    judged = decision(LBP, {**REPORT, "presentedForm": [form]})
+    card = cards_for(knowledge(), judged, hook_instance="x")[0]
+    links = card.get("links", [])
+
+    assert isinstance(links, list)
+    assert expected == [link["url"] for link in links]
+    assert all(link["type"] == "absolute" and "2025-11-10" in link["label"] for link in links)
+
+
+def test_a_card_that_says_nothing_of_the_earlier_exam_links_to_none() -> None:
+    form = {"contentType": "application/pdf", "url": "https://pacs.ehr.example/reports/42"}
+    old = {**REPORT, "effectiveDateTime": "2022-11-10", "presentedForm": [form]}
+    card = cards_for(knowledge(), decision(LBP, old), hook_instance="x")[0]
+
+    assert "links" not in card
