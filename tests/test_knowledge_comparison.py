@@ -16,6 +16,12 @@ from cds_service.knowledge_comparison.comparison import ComparisonReport, compar
 from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_review.cases import judge
 
+NEW_NUMBER_AND_OPTION = """  - {threshold: sleep_days, value: 7, unit: days, says: Sleep, source: x}
+
+options:
+  - {option: sleep_card, value: none, choices: [none, info], says: Sleep}
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -140,6 +146,36 @@ def test_codes_and_words_of_a_value_set_are_named(folder: Path) -> None:
 
     assert any(each.startswith("value set weight-loss: without code") for each in found)
     assert any(each.endswith(f"|{code}") for each in found)
+
+
+def test_what_is_new_or_gone_is_named(folder: Path) -> None:
+    """Once from each side: what one folder adds, the other lacks."""
+    edit(folder, "facts.yaml", "options:\n", NEW_NUMBER_AND_OPTION)
+    edit(folder, "facts.yaml", "value_sets: [night-pain]", "value_sets: [night-pain, sleep]")
+    of_night_pain = (folder / "value_sets" / "night-pain.json").read_text("utf-8")
+    sleep = of_night_pain.replace("night-pain", "sleep")
+    (folder / "value_sets" / "sleep.json").write_text(sleep, "utf-8")
+    edit(folder, "cards.yaml", "phrases:\n", 'phrases:\n  sleep: "Sleep well"\n')
+    table = folder / "decision_tables" / "safety.yaml"
+    block = block_of(table.read_text("utf-8"), "SF6")
+    table.write_text(
+        table.read_text("utf-8").replace(block, block + block.replace("SF6\n", "SF6-again\n", 1)),
+        "utf-8",
+    )
+    changed = load_knowledge(folder)
+
+    added = content_of(compare(knowledge(), changed))
+    removed = content_of(compare(changed, knowledge()))
+
+    for name in (
+        "threshold sleep_days",
+        "option sleep_card",
+        "value set sleep",
+        "phrase sleep",
+        "safety: rule SF6-again",
+    ):
+        assert any(each.startswith(f"{name}: added") for each in added), name
+        assert any(each.startswith(f"{name}: removed") for each in removed), name
 
 
 def test_wording_that_changed_is_quoted(folder: Path) -> None:

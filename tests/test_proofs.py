@@ -254,6 +254,17 @@ def test_unreached_row_is_named_with_the_rows_that_take_its_place(tmp_path: Path
     assert [True] == [f"{text}, ".find("S1, ") > 0 for text in report.failures if expected in text]
 
 
+def test_red_flags_are_all_named_and_what_fails_alike_is_shown_once(tmp_path: Path) -> None:
+    report = proved(broken_copy("weak-flags-before-procedures", tmp_path))
+    says = "becoming true lowers the rating of the best-rated protocol"
+
+    assert [f"property 4: {flag} {says}" for flag in ("weight_loss", "night_pain")] == [
+        text.split(" (")[0] for text in report.failures
+    ]
+    assert all(text.endswith("→ R4-acp)") for text in report.failures)
+    assert 2 * len({text.split(" (")[1] for text in report.failures}) == len(report.cases)
+
+
 def test_what_the_service_does_not_bear_out_stops_the_proofs() -> None:
     space = Space.of(knowledge())
     state = State(facts={}, order={**USUAL_ORDER, "contrast": "no"}, options={})

@@ -42,6 +42,8 @@ class Counterexample:
     says: str
     cases: tuple[str, ...]
     """Cases in YAML; two for property 4; none for a rule that nothing reaches."""
+    same_as: str = ""
+    """What others share that fail in the same way: several red flags may move the same rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +94,11 @@ class ProofReport:
 
     @property
     def cases(self) -> tuple[str, ...]:
-        """The cases that show the failures, to be pasted into `cases/`."""
-        return tuple(case for each in self.counterexamples for case in each.cases)
+        """The cases that show the failures, to be pasted into `cases/`; of a kind the first."""
+        kinds: dict[str, Counterexample] = {}
+        for each in self.counterexamples:
+            kinds.setdefault(each.same_as or each.key, each)
+        return tuple(case for each in kinds.values() for case in each.cases)
 
     def as_data(self) -> Mapping[str, object]:
         """Return the report for scripts."""
@@ -280,12 +285,15 @@ class _Prover:
             return breach.is_in(before, Answer.of(self.knowledge, candidate.after))
 
         smallest = smallest_pair(pair, self.space, self.knowledge, is_broken)
+        states = (smallest.before, smallest.after)
+        rows = " → ".join(Answer.of(self.knowledge, state).rows for state in states)
         key = f"{pair.flag.replace('_', '-')}-{breach.key}"
-        says = f"{pair.flag} becoming true {breach.says}"
+        says = f"{pair.flag} becoming true {breach.says} ({rows})"
         return Counterexample(
             number=4,
             key=key,
             says=says,
+            same_as=f"{breach.key} {rows}",
             cases=(
                 self._case(smallest.before, f"proof-4-{key}-before", f"{says}: before"),
                 self._case(smallest.after, f"proof-4-{key}-after", f"{says}: after"),

@@ -112,6 +112,12 @@ class Answer:
         """Whether one of the facts is true, with any strength."""
         return any(self.verdict.situation.findings[fact].is_true for fact in facts)
 
+    @property
+    def rows(self) -> str:
+        """Base rule, and the repeat rule laid over it: `R3+RI2`."""
+        repeat = self.verdict.repeat_rule
+        return f"{self.verdict.rule.id}+{repeat.id}" if repeat else self.verdict.rule.id
+
     @cached_property
     def alarming(self) -> tuple[Rule, ...]:
         """The rules that warn against the order here; none where the row is softened."""
