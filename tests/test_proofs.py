@@ -406,3 +406,10 @@ def test_check_reports_the_proofs_for_people_and_for_scripts() -> None:
     assert re.search(r"over all 5\^\d+ × \d+ ≈ 10\^\d+ combinations; \d+\.\d s", text)
     assert len(Space.of(knowledge()).facts) == proofs["facts"]
     assert [1, 2, 3, 4, 5, 6] == [each["property"] for each in proofs["properties"]]
+
+
+def test_every_property_of_the_bundled_folder_is_proved() -> None:
+    report = proved(FOLDER)
+
+    assert () == report.failures
+    assert 60 > report.seconds
