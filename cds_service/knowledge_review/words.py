@@ -89,10 +89,12 @@ KINDS: Mapping[str, str] = {
     "prior_exam": "an earlier lumbar MRI on record",
     "prior_exam_within": "an earlier lumbar MRI whose date lies wholly in the window",
     "prior_exam_without_contrast": "the earlier lumbar MRI is said to be without contrast",
-    "prior_not_enough": "the report of the earlier lumbar MRI",
+    "prior_not_enough": "the report of the earlier lumbar MRI, or words of the order about it",
     "procedure_done": "a procedure that was done",
     "procedure_planned": "a procedure, or a referral for one, that is ordered or booked",
-    "procedure_since_prior": "a procedure done after the earlier lumbar MRI",
+    "procedure_since_prior": (
+        "a procedure done after the earlier lumbar MRI, or dated so by words of the order"
+    ),
     "reason_elsewhere": "every reason of the order is coded, and none is about the low back",
     "since_prior": "one of these facts, on evidence newer than the earlier lumbar MRI",
     "sphincter_signs": (
@@ -110,6 +112,7 @@ KINDS: Mapping[str, str] = {
 
 _PARAMETERS: Mapping[str, str] = {
     "value_sets": "value sets {}",
+    "word_sets": "words of the order: {}",
     "value_set": "value set {}",
     "except_sets": "not where also in {}",
     "within": "in the last {} days",
