@@ -20,7 +20,7 @@ from cds_service.fhir import Resource, identifier_tokens, objects, reference_of,
 from cds_service.imaging_history.exams import imaging_history
 from cds_service.knowledge import Knowledge
 from cds_service.order_reading import read_orders, with_referenced_reasons
-from cds_service.orders import DraftOrder
+from cds_service.orders import DraftOrder, Priority
 from cds_service.protocol import DraftEntry, HookRequest, drafts_in_question
 from cds_service.records import Chart
 from cds_service.site_file import NO_SITE_FILE, SiteFile
@@ -115,7 +115,7 @@ def evaluate(
                 episode=current_episode(knowledge.episode, chart, order, terminology, today),
                 findings={},
                 history=history,
-                earlier_drafts=_before(order, basket),
+                preferred_drafts=_instead(order, basket, chart),
             ),
         )
         for order in (with_referenced_reasons(o, chart, terminology) for o in orders)
@@ -164,10 +164,40 @@ def _drafted(request: HookRequest) -> Source:
     )
 
 
-def _before(order: DraftOrder, basket: Iterable[DraftOrder]) -> tuple[DraftOrder, ...]:
-    """Return the orders that stand before this one; a copy of itself is not another order."""
-    earlier = takewhile(lambda other: other.resource is not order.resource, basket)
-    return tuple(o for o in earlier if o.ref != order.ref or o.ref.endswith("/?"))
+def _instead(
+    order: DraftOrder, basket: Iterable[DraftOrder], chart: Chart
+) -> tuple[DraftOrder, ...]:
+    """Return the drafts of which this one is the duplicate, the one to keep first.
+
+    Those that are more urgent, or as urgent and earlier in the Bundle. A copy of itself is not
+    another order, nor is a draft that replaces it or that it replaces (§7.2).
+    """
+    urgency = list(Priority)
+    ranked = sorted(basket, key=lambda draft: -urgency.index(draft.priority))
+    preferred = takewhile(lambda other: other.resource is not order.resource, ranked)
+    return tuple(
+        other
+        for other in preferred
+        if (other.ref != order.ref or other.ref.endswith("/?"))
+        and _names(other).isdisjoint(_replaced(order, chart))
+        and _names(order).isdisjoint(_replaced(other, chart))
+    )
+
+
+def _names(order: DraftOrder) -> set[str]:
+    """Return what a reference may call a draft."""
+    ref = set() if order.ref.endswith("/?") else {order.ref}
+    return ref | identifier_tokens(order.resource.get("identifier"))
+
+
+def _replaced(order: DraftOrder, chart: Chart) -> set[str]:
+    """Return what the orders are called that a draft replaces."""
+    names: set[str] = set()
+    for reference in objects(order.resource.get("replaces")):
+        target = reference_of(reference)
+        names |= {target, chart.addresses.get(target, target)}
+        names |= identifier_tokens(reference.get("identifier"))
+    return names - {""}
 
 
 def _judged(knowledge: Knowledge, context: ReadingContext) -> Decision:

@@ -28,6 +28,8 @@ _DATE_PHRASE = re.compile(
 )
 _LONGEST_REFERENCE = 1000
 _STUDY_UID_SYSTEM = "urn:dicom:uid"
+_OF_THE_PATIENT = frozenset({"mr", "pi", "pt", "ss"})
+"""Identifier types (HL7 table 0203) that name the patient, not the record."""
 _ENTERED_IN_ERROR = "entered-in-error"
 _STATUS_ELEMENTS = ("status", "verificationStatus", "clinicalStatus", "docStatus", "statusReason")
 
@@ -202,18 +204,30 @@ def identifier_token(identifier: Resource) -> str:
 
 
 def identifier_tokens(value: object) -> frozenset[str]:
-    """Return the tokens of an `identifier` element; a bare value gives `|value`."""
+    """Return the tokens of an `identifier` element; a bare value gives `|value`.
+
+    The patient's own numbers are left out: some servers repeat the medical record number on
+    every record.
+    """
     if value is None:
         return frozenset()
-    return frozenset(t for item in objects(value) if (t := identifier_token(item)))
+    return frozenset(
+        token
+        for item in objects(value)
+        if (token := identifier_token(item))
+        and _OF_THE_PATIENT.isdisjoint(codes_of(item.get("type")))
+    )
 
 
 def accession_numbers(value: object) -> frozenset[str]:
-    """Return the accession numbers (identifier type ACSN) of an `identifier` element."""
+    """Return the accession numbers (identifier type ACSN) of an `identifier` element.
+
+    As `system|value`, for two sites may count alike; without a system `|value`.
+    """
     return frozenset(
-        number
+        token
         for item in objects(value)
-        if "acsn" in codes_of(item.get("type")) and (number := text_of(item.get("value")))
+        if "acsn" in codes_of(item.get("type")) and (token := identifier_token(item))
     )
 
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
+from zoneinfo import ZoneInfo
 
+from cds_service.fhir_dates import parse_fhir_date
 from cds_service.findings import Strength
 from cds_service.records import Concept, Condition
+
+_UTC = ZoneInfo("UTC")
 
 
 class ImagingProtocol(StrEnum):
@@ -114,3 +119,21 @@ class DraftOrder:
     def contrast(self) -> ContrastOrdered:
         """Whether gadolinium is ordered."""
         return _CONTRAST_OF.get(self.protocol, self.several_regions_contrast)
+
+    @property
+    def planned(self) -> date | None:
+        """First day on which the draft asks for the exam, if it says one."""
+        period, timing = (
+            self.resource.get("occurrencePeriod"),
+            self.resource.get("occurrenceTiming"),
+        )
+        events = timing.get("event") if isinstance(timing, Mapping) else None
+        for value in (
+            self.resource.get("occurrenceDateTime"),
+            period.get("start") if isinstance(period, Mapping) else None,
+            *(events if isinstance(events, list) else ()),
+        ):
+            when = parse_fhir_date(value, _UTC)
+            if when is not None:
+                return when.earliest
+        return None

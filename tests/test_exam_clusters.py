@@ -22,17 +22,17 @@ FILLER: Json = {"identifier": [{"system": "urn:filler", "value": "F-1"}]}
 ON_ORDER: Json = {"basedOn": [{"reference": "ServiceRequest/o1"}]}
 
 LINKAGES: Mapping[str, tuple[Json, ...]] = {
-    # Where a link joins without looking at dates, the dates would keep the records apart.
+    # Where a link joins, the dates alone would keep the records apart.
     "accession number": (
         study(**ACCESSION),
-        report(**ACCESSION, effectiveDateTime="2025-11-20"),
-        procedure(**ACCESSION, performedDateTime="2025-10-20"),
+        report(**ACCESSION, effectiveDateTime="2025-11-13"),
+        procedure(**ACCESSION, performedDateTime="2025-11-07"),
         order(**ACCESSION, authoredOn="2025-12-01"),
     ),
     "accession number of a logical order": (
         study(basedOn=[{"identifier": ACCESSION_NUMBER}]),
-        report(basedOn=[{"identifier": ACCESSION_NUMBER}], effectiveDateTime="2025-11-20"),
-        procedure(**ACCESSION, performedDateTime="2025-10-20"),
+        report(basedOn=[{"identifier": ACCESSION_NUMBER}], effectiveDateTime="2025-11-13"),
+        procedure(**ACCESSION, performedDateTime="2025-11-07"),
         order(**ACCESSION, authoredOn="2025-12-01"),
     ),
     "DICOM study UID": (
@@ -40,14 +40,14 @@ LINKAGES: Mapping[str, tuple[Json, ...]] = {
         report(imagingStudy=[{"identifier": UID}], effectiveDateTime=None),
         procedure(
             identifier=[{"system": "urn:dicom:uid", "value": "1.2.840.7"}],
-            performedDateTime="2025-10-20",
+            performedDateTime="2025-11-07",
         ),
         order(**STUDY_UID),
     ),
     "filler number": (
         study(**FILLER),
-        report(**FILLER, effectiveDateTime="2025-11-20"),
-        procedure(**FILLER, performedDateTime="2025-10-20"),
+        report(**FILLER, effectiveDateTime="2025-11-13"),
+        procedure(**FILLER, performedDateTime="2025-11-07"),
         order(**FILLER),
     ),
     "basedOn": (
@@ -58,26 +58,26 @@ LINKAGES: Mapping[str, tuple[Json, ...]] = {
     ),
     "imagingStudy": (
         study(),
-        report(imagingStudy=[{"reference": "ImagingStudy/s1"}], effectiveDateTime="2025-11-20"),
+        report(imagingStudy=[{"reference": "ImagingStudy/s1"}], effectiveDateTime="2025-11-13"),
         procedure(),
         order(),
     ),
     "procedureReference": (
         study(procedureReference={"reference": "Procedure/p1"}),
         report(),
-        procedure(performedDateTime="2025-10-20"),
+        procedure(performedDateTime="2025-11-07"),
         order(),
     ),
     "Procedure.report": (
         study(),
         report(),
-        procedure(report=[{"reference": "DiagnosticReport/r1"}], performedDateTime="2025-10-20"),
+        procedure(report=[{"reference": "DiagnosticReport/r1"}], performedDateTime="2025-11-07"),
         order(),
     ),
     "a chain": (
         study(procedureReference={"reference": "Procedure/p1"}),
-        report(imagingStudy=[{"reference": "ImagingStudy/s1"}], effectiveDateTime="2025-11-20"),
-        procedure(performedDateTime="2025-10-20", **ON_ORDER),
+        report(imagingStudy=[{"reference": "ImagingStudy/s1"}], effectiveDateTime="2025-11-13"),
+        procedure(performedDateTime="2025-11-07", **ON_ORDER),
         order(),
     ),
     "the same day only": (study(), report(), procedure(), order()),
@@ -148,7 +148,7 @@ def contained(kind: str, **elements: object) -> list[Json]:
             report(
                 basedOn=[{"reference": "#1"}],
                 contained=contained("ServiceRequest", **ACCESSION),
-                effectiveDateTime="2025-11-20",
+                effectiveDateTime="2025-11-13",
             ),
             id="order with the accession number",
         ),
@@ -156,7 +156,7 @@ def contained(kind: str, **elements: object) -> list[Json]:
             report(
                 imagingStudy=[{"reference": "#1"}],
                 contained=contained("ImagingStudy", **STUDY_UID),
-                effectiveDateTime="2025-11-20",
+                effectiveDateTime="2025-11-13",
             ),
             id="study with the UID",
         ),

@@ -154,13 +154,14 @@ def test_identifiers_are_told_apart_by_use() -> None:
         {"value": "urn:oid:1.2.4"},
         {"value": "bare"},
         {"system": "urn:empty"},
+        {"type": {"coding": [{"code": "MR"}]}, "system": "urn:mrn", "value": "77"},
         "junk",
     ]
 
     assert identifier_tokens(identifiers) == {
         *("urn:acc|A1", "urn:dicom:uid|1.2.3", "urn:dicom:uid|1.2.4", "|bare")
     }
-    assert accession_numbers(identifiers) == {"A1"}
+    assert accession_numbers(identifiers) == {"urn:acc|A1"}
     assert study_uids(identifiers) == {"1.2.3", "1.2.4"}
 
 

@@ -88,7 +88,7 @@ def str_of(records: object) -> str:
 
 LINKED = (
     study(basedOn=[{"reference": "ServiceRequest/o1"}]),
-    report(imagingStudy=[{"reference": "ImagingStudy/s1"}], effectiveDateTime="2025-11-14"),
+    report(imagingStudy=[{"reference": "ImagingStudy/s1"}], effectiveDateTime="2025-11-13"),
     procedure(report=[{"reference": "DiagnosticReport/r1"}], performedDateTime="2025-11"),
     order(),
 )
@@ -125,7 +125,7 @@ UID = {"system": "urn:dicom:uid", "value": "urn:oid:1.2.840.1"}
 
 def accession(value: str, system: str = "urn:acc") -> Json:
     """Return an accession number."""
-    return {"type": ACSN, "system": system, "value": value}
+    return {"type": ACSN, "value": value, **({"system": system} if system else {})}
 
 
 @pytest.mark.parametrize(
@@ -133,33 +133,33 @@ def accession(value: str, system: str = "urn:acc") -> Json:
     [
         pytest.param(
             study(identifier=[accession("A1")]),
-            report(identifier=[accession("A1", "urn:other")], effectiveDateTime="2025-12-10"),
+            report(identifier=[accession("A1", "")], effectiveDateTime="2025-11-13"),
             id="accession number",
         ),
         pytest.param(
             study(identifier=[UID]),
-            study(id="s2", uid="urn:oid:1.2.840.1", started="2025-12-10"),
+            study(id="s2", uid="urn:oid:1.2.840.1", started="2025-11-13"),
             id="study UID",
         ),
         pytest.param(
             study(identifier=[{"system": "urn:x", "value": "7"}]),
             procedure(
-                identifier=[{"system": "urn:x", "value": "7"}], performedDateTime="2025-12-10"
+                identifier=[{"system": "urn:x", "value": "7"}], performedDateTime="2025-11-13"
             ),
             id="identifier",
         ),
         pytest.param(
             study(procedureReference={"reference": "Procedure/p1"}),
-            procedure(performedDateTime="2025-12-10"),
+            procedure(performedDateTime="2025-11-13"),
             id="procedureReference",
         ),
         pytest.param(
             report(imagingStudy=[{"reference": "https://x.example/ImagingStudy/s1/_history/2"}]),
-            study(started="2025-11-01"),
+            study(started="2025-11-07"),
             id="imagingStudy",
         ),
         pytest.param(
-            report(basedOn=[{"identifier": accession("A1")}], effectiveDateTime="2025-12-10"),
+            report(basedOn=[{"identifier": accession("A1")}], effectiveDateTime="2025-11-13"),
             study(identifier=[accession("A1")]),
             id="basedOn.identifier",
         ),
@@ -183,6 +183,125 @@ def accession(value: str, system: str = "urn:acc") -> Json:
 def test_records_are_joined_by_what_only_one_exam_has(first: Json, second: Json) -> None:
     assert 1 == len(history_of(first, second).exams)
     assert history_of(first, second) == history_of(second, first)
+
+
+MEDICAL_RECORD: Json = {
+    "type": code("http://terminology.hl7.org/CodeSystem/v2-0203", "MR"),
+    "system": "urn:mrn",
+    "value": "77",
+}
+EARLIER = study(id="s0", started="2024-05-10")
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        pytest.param(
+            (
+                study(identifier=[accession("1001", "urn:a")]),
+                {**EARLIER, "identifier": [accession("1001", "urn:b")]},
+            ),
+            id="number of two sites",
+        ),
+        pytest.param(
+            (
+                study(identifier=[accession("1001"), UID]),
+                {**EARLIER, "identifier": [accession("1001"), UID]},
+            ),
+            id="number used again",
+        ),
+        pytest.param(
+            (
+                study(identifier=[accession("1001", "")]),
+                {**EARLIER, "identifier": [accession("1001")]},
+            ),
+            id="number with and without a system",
+        ),
+        pytest.param(
+            (report(imagingStudy=[{"reference": "ImagingStudy/s0"}]), EARLIER),
+            id="report that names the study it compares with",
+        ),
+        pytest.param(
+            (
+                study(),
+                report(
+                    effectiveDateTime=None,
+                    imagingStudy=[
+                        {"reference": "ImagingStudy/s0"},
+                        {"reference": "ImagingStudy/s1"},
+                    ],
+                ),
+                EARLIER,
+            ),
+            id="undated report of both",
+        ),
+        pytest.param(
+            (
+                report(),
+                report(id="r0", effectiveDateTime="2024-05-10", issued="2024-05-11"),
+                procedure(
+                    report=[
+                        {"reference": "DiagnosticReport/r0"},
+                        {"reference": "DiagnosticReport/r1"},
+                    ]
+                ),
+            ),
+            id="procedure with two reports",
+        ),
+        pytest.param(
+            (
+                study(identifier=[MEDICAL_RECORD]),
+                {**EARLIER, "identifier": [MEDICAL_RECORD]},
+                report(effectiveDateTime=None, issued="2025-11-11", identifier=[MEDICAL_RECORD]),
+            ),
+            id="number of the patient",
+        ),
+    ],
+)
+def test_exams_of_different_days_stay_apart_whatever_they_share(records: tuple[Json, ...]) -> None:
+    """A recent exam that is swallowed by an old one would be repeated unseen (§7.1)."""
+    for entries in permutations(records):
+        assert ["2025-11-10", "2024-05-10"] == dates(history_of(*entries))
+
+
+def test_an_undated_report_goes_to_the_newest_of_its_studies() -> None:
+    links = [{"reference": "ImagingStudy/s0"}, {"reference": "ImagingStudy/s1"}]
+
+    history = history_of(
+        study(), EARLIER, report(effectiveDateTime=None, issued=None, imagingStudy=links)
+    )
+
+    assert [("ImagingStudy/s1", "DiagnosticReport/r1"), ("ImagingStudy/s0",)] == [
+        exam.sources for exam in history.exams
+    ]
+
+
+def test_a_report_belongs_to_no_study_that_is_later_than_its_issue() -> None:
+    links = [{"reference": "ImagingStudy/s0"}, {"reference": "ImagingStudy/s1"}]
+
+    history = history_of(
+        study(), EARLIER, report(effectiveDateTime=None, issued="2024-05-11", imagingStudy=links)
+    )
+
+    assert [("ImagingStudy/s1",), ("ImagingStudy/s0", "DiagnosticReport/r1")] == [
+        exam.sources for exam in history.exams
+    ]
+
+
+@pytest.mark.parametrize(("day", "expected"), [("2025-11-13", 1), ("2025-11-14", 2)])
+def test_a_link_joins_over_three_days(day: str, expected: int) -> None:
+    history = history_of(study(identifier=[UID]), report(identifier=[UID], effectiveDateTime=day))
+
+    assert expected == len(history.exams)
+
+
+def test_two_sites_with_one_number_on_one_day_are_two_exams() -> None:
+    first, second = (
+        study(id=f"s{n}", identifier=[accession("1", system), {**UID, "value": f"1.2.{n}"}])
+        for n, system in ((1, "urn:a"), (2, "urn:b"))
+    )
+
+    assert 2 == len(history_of(first, second).exams)
 
 
 def test_a_bare_identifier_joins_nothing() -> None:

@@ -2,13 +2,12 @@
 
 import pytest
 
+from cds_service.text.change import ChangeState, change_anywhere, change_words
 from cds_service.text.durations import says_acute, says_chronic, stated_duration_days
 from cds_service.text.statements import (
     CareState,
-    ChangeState,
     candidate_statement,
     care_statement,
-    change_words,
     severe_score,
 )
 
@@ -119,6 +118,18 @@ def test_pain_is_called_chronic_or_acute(text: str, *, chronic: bool, acute: boo
         ("?worsening radiculopathy", WORSE),
         ("no fever, worsening LBP", WORSE),
         ("LBP stable, new foot drop", WORSE),
+        ("increase in pain", WORSE),
+        ("symptoms escalated", WORSE),
+        ("sxs progressed", WORSE),
+        ("r/o recurrent HNP", WORSE),
+        ("recurrent L5-S1 herniation", WORSE),
+        ("pain migrated to right side", WORSE),
+        ("was stable until last week", WORSE),
+        ("symptoms stable until yesterday", WORSE),
+        ("no recurrent HNP", NO_CHANGE),
+        ("stable until seen by surgery", NO_CHANGE),
+        ("weight stable until last week", NO_CHANGE),
+        ("LBP, worsening anxiety", NO_CHANGE),
         ("symptoms unchanged", STABLE),
         ("pain stable", STABLE),
         ("pain improved", STABLE),
@@ -143,6 +154,35 @@ def test_words_of_change_count_near_a_symptom_and_not_negated(
     text: str, state: ChangeState
 ) -> None:
     assert state is change_words(text).state
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("worsened", WORSE),
+        ("deteriorating", WORSE),
+        ("getting worse", WORSE),
+        ("now with progression", WORSE),
+        ("loss of sensation", WORSE),
+        ("loss of left patellar reflex", WORSE),
+        ("not worse", NO_CHANGE),
+        ("no loss of sensation", NO_CHANGE),
+        ("return if worse", NO_CHANGE),
+        ("worse with sitting", NO_CHANGE),
+        ("worsening anxiety", NO_CHANGE),
+        ("worsening renal function", NO_CHANGE),
+        ("recurrent depression", NO_CHANGE),
+        ("progressing well in PT", NO_CHANGE),
+        ("progress note reviewed", NO_CHANGE),
+        ("records migrated from Epic", NO_CHANGE),
+        ("new patient", NO_CHANGE),
+        ("not changed", NO_CHANGE),
+    ],
+)
+def test_words_for_worse_count_anywhere_unless_of_something_else(
+    text: str, state: ChangeState
+) -> None:
+    assert state is change_anywhere(text).state
 
 
 def test_change_names_the_clause() -> None:

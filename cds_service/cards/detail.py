@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cds_service.card_text import markdown
 from cds_service.cards.leading import leads_with_protocol
-from cds_service.cards.order_writing import name_of, planned_for
+from cds_service.cards.order_writing import name_of
 from cds_service.cards.page import CardPage
 from cds_service.cards.prior import prior_line
 from cds_service.cards.proposals import PREGNANT, care_due
@@ -148,7 +148,7 @@ class _Page(CardPage):
         """Say that an order which should wait is dated late enough (A7 was taken)."""
         waits = any(rule.kind == "A7" for rule in self.decision.rule.suggestions)
         due = care_due(self.knowledge, self.decision) if waits else None
-        planned = planned_for(self.decision.order.resource)
+        planned = self.decision.order.planned
         if due is None or planned is None or planned < due:
             return ""
         return f"{self.phrase('dated_already')} {planned.isoformat()}."

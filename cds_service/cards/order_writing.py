@@ -7,14 +7,12 @@ Source: FHIR R4 ServiceRequest; `fhir.resources` R4B, in which the resource is t
 import json
 import re
 from collections.abc import Collection, Mapping
-from datetime import date
 from functools import lru_cache
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from cds_service.card_text import clean
 from cds_service.fhir import codeable, objects, reference_of, text_of
-from cds_service.fhir_dates import parse_fhir_date
 from cds_service.order_reading import ORDER_TYPES
 from cds_service.orders import DraftOrder
 from cds_service.records import Coding
@@ -73,21 +71,6 @@ def reference_in(value: object) -> str:
     """Return `Type/id` of a Reference; nothing if it points into the resource it stands in."""
     reference = reference_of(value)
     return "" if reference.startswith("#") else reference
-
-
-def planned_for(draft: Mapping[str, object]) -> date | None:
-    """Return the first day on which a draft asks for the exam, if it says one."""
-    period, timing = draft.get("occurrencePeriod"), draft.get("occurrenceTiming")
-    events = timing.get("event") if isinstance(timing, Mapping) else None
-    for value in (
-        draft.get("occurrenceDateTime"),
-        period.get("start") if isinstance(period, Mapping) else None,
-        *(events if isinstance(events, list) else ()),
-    ):
-        when = parse_fhir_date(value, _UTC)
-        if when is not None:
-            return when.earliest
-    return None
 
 
 def mentions_contrast_beside_code(draft: Mapping[str, object]) -> bool:

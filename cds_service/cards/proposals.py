@@ -15,7 +15,6 @@ from cds_service.cards.order_writing import (
     built_elements,
     mentions_contrast_beside_code,
     name_of,
-    planned_for,
     reference_in,
     stands_beside_others,
     written_coding,
@@ -314,7 +313,7 @@ class Author:
         """A7, unless the order is dated for then, or later, already."""
         if self.due is None:
             return None
-        planned = planned_for(self.draft)
+        planned = self.decision.order.planned
         if planned is not None and planned >= self.due:
             return None
         return self._update(

@@ -5,7 +5,8 @@ from datetime import date
 
 from cds_service.cards.proposals import care_due, care_start, care_weeks
 from cds_service.decision import Decision
-from cds_service.fhir_dates import DateInterval, add_months
+from cds_service.fact_kinds.change import SincePrior
+from cds_service.fhir_dates import DateInterval, Precision, add_months, after
 from cds_service.knowledge import Knowledge, Rule
 
 PLACEHOLDERS = frozenset(
@@ -15,6 +16,10 @@ PLACEHOLDERS = frozenset(
 
 PRIOR = "prior_mri"
 """Fact id; its date is that of the exam with which a repeat is compared."""
+_AFTER_SURGERY, _SURGERY = "symptoms_after_surgery", "prior_lumbar_surgery"
+"""Fact ids: words of change count as symptoms after surgery also where there was none."""
+_BY_THE_ORDER = "order"
+"""Element of a date that the order itself gives: today."""
 DUPLICATE = "duplicate_in_flight"
 """Fact id; its date is that of the order that is open already."""
 
@@ -37,17 +42,44 @@ def summary_values(
         "n": str(max((today - start.latest).days, 0) // 7) if start else "0",
         "due": due.isoformat() if due else phrases["no_date"],
         "weeks": care_weeks(knowledge),
-        "prior": prior.text if prior else phrases["no_date"],
+        "prior": _exam_date(knowledge, prior) if prior else phrases["no_date"],
         "prior_days": str(max((today - prior.latest).days, 0)) if prior else "0",
         "prior_months": str(_full_months(prior, today)) if prior else "0",
         "ordered": ordered.text if ordered else phrases["no_date"],
         "open": phrases["open_unread" if decision.unreadable else "open_question"],
     }
-    reasons = [knowledge.fact(f).label for f in rule.supporting_facts if findings[f].is_true]
-    reasons = list(dict.fromkeys(reasons))
+    true_facts = (f for f in rule.supporting_facts if findings[f].is_true)
+    reasons = [name for fact in true_facts for name in _named(knowledge, decision, fact)]
+    reasons = list(dict.fromkeys(reasons)) or [
+        knowledge.fact(f).label for f in rule.supporting_facts if findings[f].is_true
+    ]
     yield {**fixed, "which": ", ".join(reasons)}
     for kept in range(len(reasons) - 1, 0, -1):
         yield {**fixed, "which": f"{', '.join(reasons[:kept])} {phrases['more']}"}
+
+
+def _exam_date(knowledge: Knowledge, when: DateInterval) -> str:
+    """Return the date of an exam; of one that only an order tells of, when that was written."""
+    if when.precision is Precision.UNKNOWN and when.earliest is not None:
+        written = knowledge.wording.phrases.get(f"element.{when.element}", "")
+        return f"{written} {when.earliest.isoformat()}".strip()
+    return when.text
+
+
+def _named(knowledge: Knowledge, decision: Decision, fact: str) -> Iterator[str]:
+    """Name a reason; what stands for findings newer than the exam by those, with their dates."""
+    findings = decision.picture.findings
+    definition, prior = knowledge.fact(fact), findings[PRIOR].when
+    compared = [r for r in definition.readings if isinstance(r, SincePrior) and len(r.facts) > 1]
+    if not compared:
+        yield definition.label
+    for inner in dict.fromkeys(f for reading in compared for f in reading.facts):
+        newer = [e.when for e in findings[inner].evidence if e.when and after(e.when, prior)]
+        is_moot = inner == _AFTER_SURGERY and not findings[_SURGERY].is_true
+        if findings[inner].is_true and newer and not is_moot:
+            said = max(newer, key=lambda when: when.latest)
+            dated = "" if said.element == _BY_THE_ORDER else f" ({said.text})"
+            yield f"{knowledge.fact(inner).label}{dated}"
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

@@ -198,8 +198,8 @@ def read_imaging_study(entry: Entry, desk: Desk) -> ImagingStudy | None:
         *({"system": "urn:dicom:uid", "value": uid} for uid in texts_of((raw.get("uid"),))),
     ]
     orders = _opened(raw, "basedOn")
-    accessions = _accessions(raw, orders) | frozenset(
-        texts_of((object_of(raw.get("accession")).get("value"),))
+    accessions = _accessions(raw, orders) | (
+        {identifier_token(object_of(raw.get("accession")))} - {""}
     )
     return ImagingStudy(
         ref=entry.ref,

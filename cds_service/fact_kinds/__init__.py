@@ -21,6 +21,7 @@ from cds_service.fact_kinds.combined import (
     Denied,
     EpisodeAtLeast,
     EpisodeShorterThan,
+    PlannedAfter,
     UnexplainedBy,
 )
 from cds_service.fact_kinds.conditions import ConditionOnRecord
@@ -101,6 +102,7 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "order_in_flight": OrderInFlight,
     "order_reason": OrderReason,
     "other_indication": OtherIndication,
+    "planned_after": PlannedAfter,
     "pregnancy_observed": PregnancyObserved,
     "prior_exam": PriorExamOnRecord,
     "prior_exam_within": PriorExamWithin,

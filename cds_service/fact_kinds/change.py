@@ -4,6 +4,7 @@ Only what is dated strictly after the exam counts; the same day, or a date that 
 leaves the question open. What softens an alarm may be weak (§0, asymmetry).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,8 +21,22 @@ from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fact_kinds.treatments import ProcedureDone, affirmed
 from cds_service.fhir_dates import DateInterval, after
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
+from cds_service.imaging_history.exams import PriorExam
 from cds_service.records import Verification
-from cds_service.text.reading import ChangeState, change_words
+from cds_service.text.earlier import dates_in, says_earlier_not_usable, says_follow_up_recommended
+from cds_service.text.places import read_clauses_of
+from cds_service.text.reading import (
+    ChangeState,
+    TextState,
+    candidate_statement,
+    change_anywhere,
+    change_words,
+)
+
+_DONE = frozenset({TextState.CURRENT, TextState.HISTORY})
+_MONTH_STOP = re.compile(
+    r"\b(jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\.(?= ?\d)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +82,27 @@ class SincePrior(FactKind):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcedureSincePrior(FactKind):
-    """A lumbar operation or injection was done after the earlier MRI (item c)."""
+    """A lumbar operation or injection was done after the earlier MRI (item c).
+
+    By a procedure on record, or by words of the order that name one with a date.
+    """
 
     value_sets: tuple[str, ...]
+    word_sets: tuple[str, ...] = ()
+    """Sets that the words of the order may name beside a date."""
     resource_types: ClassVar[frozenset[str]] = IMAGING_TYPES
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
-        return frozenset(self.value_sets)
+        return frozenset((*self.value_sets, *self.word_sets))
 
     def read(self, context: ReadingContext) -> Finding:
-        """Ask every procedure that was done."""
+        """Ask every procedure that was done, then the words of the order."""
         prior = prior_of(context.history)
         if prior is None:
             return Finding(value=None)
-        return any_of(
+        on_record = [
             true(
                 treatment_evidence(procedure, procedure.performed, "done"),
                 strength=Strength.POSSIBLE,
@@ -90,7 +110,24 @@ class ProcedureSincePrior(FactKind):
             )
             for procedure, _ in ProcedureDone(value_sets=self.value_sets).matches(context)
             if after(procedure.performed, prior.when)
-        )
+        ]
+        return any_of((*on_record, *self._stated(context, prior.when)))
+
+    def _stated(self, context: ReadingContext, exam: DateInterval) -> Iterator[Finding]:
+        """Yield operations that the order dates after the exam; what is planned is none."""
+        for text in context.order.words:
+            for read in read_clauses_of(_MONTH_STOP.sub(r"\1", text)):
+                clause = read.clause.raw
+                names_one = any(
+                    (said := context.terminology.in_words(clause, set_id)) is not None
+                    and said.state in _DONE
+                    for set_id in self.word_sets
+                )
+                dates = dates_in(clause, context.today) if names_one else ()
+                newer = [when for when in dates if after(when, exam)]
+                if newer and candidate_statement(clause) is None:
+                    evidence = order_evidence(context.order, clause, context.today)
+                    yield true(evidence, strength=Strength.POSSIBLE, when=newer[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,9 +188,13 @@ class ChangeWords(FactKind):
         """Read the order first, then the record."""
         if prior_of(context.history) is None:
             return Finding(value=None)
-        for wanted in (ChangeState.WORSE, ChangeState.STABLE):
+        for wanted, statement_in in (
+            (ChangeState.WORSE, change_words),
+            (ChangeState.WORSE, change_anywhere),
+            (ChangeState.STABLE, change_words),
+        ):
             for text in context.order.words:
-                change = change_words(text)
+                change = statement_in(text)
                 if change.state is wanted:
                     said = order_evidence(context.order, change.clause or text, context.today)
                     if wanted is ChangeState.WORSE:
@@ -177,17 +218,35 @@ class ChangeWords(FactKind):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorNotEnough(FactKind):
-    """The earlier exam was not of diagnostic quality, or its report asks for another (h, i)."""
+    """The earlier exam is of no use, or its report asks for another (items h, i).
+
+    By the report, or by the words of the order: only those tell that it cannot be had.
+    """
 
     follow_up: bool = False
     """Ask for the recommendation of the report instead of the quality of the exam."""
     resource_types: ClassVar[frozenset[str]] = IMAGING_TYPES
 
     def read(self, context: ReadingContext) -> Finding:
-        """Ask the earlier exam."""
+        """Ask the earlier exam, then the words of the order."""
         prior = prior_of(context.history)
         if prior is None:
             return Finding(value=None)
+        return any_of((self._reported(prior), self._stated(context)))
+
+    def _stated(self, context: ReadingContext) -> Finding:
+        read = says_follow_up_recommended if self.follow_up else says_earlier_not_usable
+        return any_of(
+            true(
+                order_evidence(context.order, said, context.today),
+                strength=Strength.POSSIBLE,
+                when=on_day(context.today),
+            )
+            for text in context.order.words
+            if (said := read(text))
+        )
+
+    def _reported(self, prior: PriorExam) -> Finding:
         if not (prior.follow_up_recommended if self.follow_up else prior.is_limited):
             return Finding(value=None)
         said = "further imaging recommended" if self.follow_up else "limited or not diagnostic"

@@ -1,10 +1,12 @@
 """Facts made of other facts, and of what the episode says."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import ClassVar
 
+from cds_service.fact_kinds.evidence import order_evidence
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.findings import Finding, all_of, any_of
+from cds_service.findings import Finding, Strength, all_of, any_of, true
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +116,26 @@ class EpisodeAtLeast(FactKind):
         return Finding(
             value=not shorter.value, strength=shorter.strength, evidence=shorter.evidence
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedAfter(FactKind):
+    """The order is for a day that is at least so many days after another fact began."""
+
+    fact: str
+    days: int
+
+    @property
+    def depends_on(self) -> frozenset[str]:
+        """The fact that began."""
+        return frozenset({self.fact})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Compare the day that the draft asks for; silence says nothing."""
+        began, planned = context.findings[self.fact], context.order.planned
+        if not began.is_true or began.when is None or planned is None:
+            return Finding(value=None)
+        if planned < began.when.latest + timedelta(days=self.days):
+            return Finding(value=None)
+        said = f"for {planned.isoformat()}"
+        return true(order_evidence(context.order, said, context.today), strength=Strength.STRONG)

@@ -126,10 +126,10 @@ class OrderInFlight(FactKind):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderInBasket(FactKind):
-    """An earlier draft of the same basket orders the same region: this one is the second."""
+    """A draft of the same basket that is more urgent, or earlier, orders the same region."""
 
     def read(self, context: ReadingContext) -> Finding:
-        """Compare with the drafts before this one; a text-only order is weaker evidence."""
+        """Compare with the drafts that would be kept; a text-only order is weaker evidence."""
         is_weak = context.order.strength is Strength.POSSIBLE
         return any_of(
             true(
@@ -141,5 +141,5 @@ class OrderInBasket(FactKind):
                 strength=Strength.POSSIBLE if is_weak else draft.strength,
                 when=DateInterval(context.today, context.today, Precision.DAY, "order"),
             )
-            for draft in context.earlier_drafts
+            for draft in context.preferred_drafts
         )

@@ -28,8 +28,8 @@ class ReadingContext:
     findings: Mapping[str, Finding]
     history: ImagingHistory = NO_HISTORY
     """Earlier exams, and what is ordered and not done."""
-    earlier_drafts: tuple[DraftOrder, ...] = ()
-    """Orders of this topic that stand before this one in the basket."""
+    preferred_drafts: tuple[DraftOrder, ...] = ()
+    """Orders of this topic in the basket that would be kept rather than this one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Source: decision table §7.1, "De-duplication".
 """
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import chain
 
@@ -12,6 +13,8 @@ from cds_service.imaging_history.names import ExamKind
 from cds_service.orders import ImagingProtocol
 
 SAME_EXAM = timedelta(days=1)
+SAME_EXAM_ISSUED = timedelta(days=3)
+"""Reports are often issued a day or two after the exam."""
 PARTIAL = frozenset({Precision.MONTH, Precision.YEAR})
 _PLANS = frozenset({SourceKind.ORDER, SourceKind.APPOINTMENT})
 _UNNAMED_OR_UNCERTAIN = frozenset({ExamKind.UNNAMED, ExamKind.UNCERTAIN})
@@ -143,9 +146,24 @@ class Cluster:
         return (
             self.has_images
             and other.has_images
-            and _differ(self.accessions, other.accessions)
+            and _are_other_numbers(self.accessions, other.accessions)
             and _differ(self.study_uids, other.study_uids)
         )
+
+
+def _are_other_numbers(some: set[str], others: set[str]) -> bool:
+    """Accession numbers differ; one without its system is the same in every system."""
+    if not _differ(some, others):
+        return False
+    return all(
+        bare_numbers(these).isdisjoint(number.partition("|")[2] for number in those)
+        for these, those in ((some, others), (others, some))
+    )
+
+
+def bare_numbers(accessions: Iterable[str]) -> set[str]:
+    """Return those among `system|value` that have no system, as values."""
+    return {number[1:] for number in accessions if number.startswith("|")}
 
 
 def _differ(some: set[str], others: set[str]) -> bool:

@@ -11,12 +11,17 @@ from itertools import chain
 from typing import TypeAlias
 
 from cds_service.fhir_dates import DateInterval, Precision
-from cds_service.imaging_history.cluster import PARTIAL, SAME_EXAM, Cluster, moved
+from cds_service.imaging_history.cluster import (
+    PARTIAL,
+    SAME_EXAM,
+    SAME_EXAM_ISSUED,
+    Cluster,
+    moved,
+)
+from cds_service.imaging_history.linked import Groups, by_exam
 from cds_service.imaging_history.members import Member
 from cds_service.imaging_history.names import ExamKind
 
-SAME_EXAM_ISSUED = timedelta(days=3)
-"""Reports are often issued a day or two after the exam."""
 _MOST_COMPARED = 20
 """Separate exams of one day that a further record of that day is compared with."""
 
@@ -29,7 +34,7 @@ def clusters(
     An undated record joins the newest dated exam since `since`: with such an exam on record it
     can add nothing. Otherwise it stands alone, as it may be newer than any that is dated.
     """
-    found = _by_order(_by_exam(sorted(members, key=lambda m: m.sort_key)), today)
+    found = _by_order(by_exam(sorted(members, key=lambda m: m.sort_key)), today)
     by_kind: dict[ExamKind, list[Cluster]] = {}
     for cluster in found:
         by_kind.setdefault(cluster.kind, []).append(cluster)
@@ -61,42 +66,9 @@ def _not_lumbar(found: list[Cluster], lumbar: list[Cluster], today: date) -> lis
     return left
 
 
-class _Groups:
-    """Clusters that can be joined while they are looked up by key."""
-
-    def __init__(self, found: Iterable[Cluster]) -> None:
-        self.clusters = list(found)
-        self.parents = list(range(len(self.clusters)))
-
-    def root(self, index: int) -> int:
-        while self.parents[index] != index:
-            self.parents[index] = self.parents[self.parents[index]]
-            index = self.parents[index]
-        return index
-
-    def join(self, first: int, second: int) -> None:
-        low, high = sorted((self.root(first), self.root(second)))
-        if low != high:
-            self.clusters[low].join(self.clusters[high])
-            self.parents[high] = low
-
-    def remaining(self) -> list[Cluster]:
-        return [c for i, c in enumerate(self.clusters) if self.parents[i] == i]
-
-
-def _by_exam(members: list[Member]) -> list[Cluster]:
-    """Join records that share an accession number, a study UID, an identifier, a reference."""
-    groups = _Groups(Cluster(member) for member in members)
-    first: dict[str, int] = {}
-    for index, member in enumerate(members):
-        for key in sorted(member.exam_keys):
-            groups.join(first.setdefault(key, index), index)
-    return groups.remaining()
-
-
 def _by_order(found: list[Cluster], today: date) -> list[Cluster]:
     """Join records of one order; exams of one order on different days stay apart."""
-    groups = _Groups(found)
+    groups = Groups(found)
     holders: dict[str, list[int]] = {}
     ordering = {key for c in found for m in c.members for key in m.order_keys}
     for index, cluster in enumerate(found):
@@ -108,7 +80,7 @@ def _by_order(found: list[Cluster], today: date) -> list[Cluster]:
     return groups.remaining()
 
 
-def _join_order(groups: _Groups, indexes: list[int], today: date) -> None:
+def _join_order(groups: Groups, indexes: list[int], today: date) -> None:
     """Join what belongs to one order: records of one exam, then the order with its first exam.
 
     What is planned belongs to the order only while that is open: a standing order goes on.

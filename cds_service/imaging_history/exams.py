@@ -160,7 +160,9 @@ def _exam(cluster: Cluster, today: date, home: str) -> PriorExam | None:
         return None
     is_limited = any(m.is_limited or m.state is MemberState.ATTEMPTED for m in cluster.members)
     is_strong = any(m.strength is Strength.STRONG for m in done)
-    is_weak = is_limited or cluster.is_doubtful
+    # A day to come may be today's in another zone, so the exam counts, but never surely (§2.3).
+    is_ahead = when is not None and when.earliest is not None and when.earliest > today
+    is_weak = is_limited or cluster.is_doubtful or is_ahead
     reports = _latest([m for m in done if m.kind is SourceKind.REPORT])
     outside = {ref for m in cluster.members for ref in m.facility_refs}
     return PriorExam(

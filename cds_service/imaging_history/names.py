@@ -33,6 +33,17 @@ _OTHER_MODALITY = re.compile(
 )
 _ANGIOGRAPHY = re.compile(r"\b(?:mra|mrv|angio\w{0,6}|venogra\w{1,3})\b", re.IGNORECASE)
 _CT = re.compile(r"\b(?:ct|computed tomography)\b", re.IGNORECASE)
+# MR that guides a needle shows the needle; a myelogram is not what a repeat is compared with.
+_INTERVENTION = re.compile(
+    r"\bguid(?:ed|ance)\b|\bbiops(?:y|ies)\b|\bdrainage\b|\bablation\b"
+    r"|(?<!contrast )(?<!gad )(?<!gadolinium )(?<!IV )(?<!post )(?<!post-)(?<!after )"
+    r"\binjections?\b(?! of (?:contrast|gad))",
+    re.IGNORECASE,
+)
+_MYELOGRAM = re.compile(r"\bmyelogra\w{1,3}\b", re.IGNORECASE)
+_LUMBAR = re.compile(
+    r"\b(?:lumb\w{0,8}|l[ /-]?s?[ -]?spine|l/s|l[1-5])\b|\bspine,? lumbar", re.IGNORECASE
+)
 _COMPARISON = re.compile(
     r"\b(?:compar\w{1,6}|prior|previous\w{0,2}|recommend\w{0,5}|consider|suggest\w{0,3}|follow-?up"
     r"|history|since|advised?|correlat\w{1,5})\b",
@@ -193,7 +204,15 @@ class ExamNames:
         protocol = self._first_protocol(words, is_mr=said.is_mr)
         if protocol is None:
             return None
-        is_doubtful = said.is_other_modality or any(self._is_wrong_code(name) for name in unknown)
+        naming = [w for w in words if self._first_protocol((w,), is_mr=said.is_mr) is not None]
+        if all(_INTERVENTION.search(word) for word in naming):
+            return _OTHER
+        is_doubtful = (
+            said.is_other_modality
+            or any(self._is_wrong_code(name) for name in unknown)
+            or all(_MYELOGRAM.search(word) for word in naming)
+            or (protocol is not ImagingProtocol.MULTIREGION and all(map(_leads_elsewhere, naming)))
+        )
         return ExamName(ExamKind.LUMBAR_MRI, protocol, is_doubtful=is_doubtful)
 
     def _is_wrong_code(self, name: Concept) -> bool:
@@ -210,7 +229,8 @@ class ExamNames:
     def _by_site(self, said: ExamWords) -> ExamName | None:
         """MR of a lumbar body site is a lumbar MRI; of "the spine" it is uncertain."""
         words = said.all_words
-        if _ANGIOGRAPHY.search(words):
+        named = (*(word for name in said.names for word in name.words), *said.words[:1])
+        if _ANGIOGRAPHY.search(words) or any(map(_INTERVENTION.search, named)):
             return None
         is_mr = said.is_mr or bool(_MR.search(words))
         is_ct = said.is_ct or (not is_mr and bool(_CT.search(words)))
@@ -225,7 +245,9 @@ class ExamNames:
 
     def _something_else(self, said: ExamWords) -> ExamName:
         words = said.all_words
-        names_another = _OTHER_PART.search(words) or _OTHER_MODALITY.search(words)
+        names_another = any(
+            pattern.search(words) for pattern in (_OTHER_PART, _OTHER_MODALITY, _INTERVENTION)
+        )
         return _OTHER if names_another or said.is_other_modality else _UNNAMED
 
     def _is_lumbar_site(self, said: ExamWords) -> bool:
@@ -238,6 +260,8 @@ class ExamNames:
 
     def _disagree(self, words: tuple[str, ...]) -> bool:
         """True if words name another exam and none of them a lumbar one."""
+        if any(_INTERVENTION.search(w) for w in words):
+            return True
         if not any(_OTHER_PART.search(w) or _OTHER_MODALITY.search(w) for w in words):
             return False
         return self._first_protocol(words, is_mr=False) is None
@@ -269,3 +293,9 @@ class ExamNames:
     def _says(self, text: str, set_id: str) -> bool:
         said = self.terminology.in_words(text, set_id)
         return said is not None and said.state is TextState.CURRENT
+
+
+def _leads_elsewhere(words: str) -> bool:
+    """Another region is named before the lumbar spine: "MRI abdomen, lumbar spine incidental"."""
+    other, lumbar = _OTHER_PART.search(words), _LUMBAR.search(words)
+    return other is not None and (lumbar is None or other.start() < lumbar.start())

@@ -84,18 +84,21 @@ KINDS: Mapping[str, str] = {
     "motor_words": "words of the order name a severe or progressive leg weakness",
     "new_since_prior": "a diagnosis newer than the earlier MRI, and none on record before it",
     "observed_finding": "an observation on record",
-    "order_in_basket": "an earlier draft of the same basket for the same region",
+    "order_in_basket": "a more urgent, or earlier, draft of the same basket for the same region",
     "order_in_flight": "a lumbar MRI that is ordered, booked or registered, and not done",
     "order_reason": "a reason of the order: coded is strong, in words is weak evidence",
     "other_indication": "every reason of the order is outside these criteria",
+    "planned_after": "the order is for a day at least so long after another fact began",
     "pregnancy_observed": "a pregnancy status or test",
     "prior_exam": "an earlier lumbar MRI on record",
     "prior_exam_within": "an earlier lumbar MRI whose date lies wholly in the window",
     "prior_exam_without_contrast": "the earlier lumbar MRI is said to be without contrast",
-    "prior_not_enough": "the report of the earlier lumbar MRI",
+    "prior_not_enough": "the report of the earlier lumbar MRI, or words of the order about it",
     "procedure_done": "a procedure that was done",
     "procedure_planned": "a procedure, or a referral for one, that is ordered or booked",
-    "procedure_since_prior": "a procedure done after the earlier lumbar MRI",
+    "procedure_since_prior": (
+        "a procedure done after the earlier lumbar MRI, or dated so by words of the order"
+    ),
     "reason_elsewhere": "every reason of the order is coded, and none is about the low back",
     "since_prior": "one of these facts, on evidence newer than the earlier lumbar MRI",
     "sphincter_signs": (
@@ -113,6 +116,7 @@ KINDS: Mapping[str, str] = {
 
 _PARAMETERS: Mapping[str, str] = {
     "value_sets": "value sets {}",
+    "word_sets": "words of the order: {}",
     "value_set": "value set {}",
     "except_sets": "not where also in {}",
     "within": "in the last {} days",

@@ -7,17 +7,20 @@ and the patterns of one value set go in. Only the first 2,000 characters are rea
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cds_service.text.change import (
+    ChangeState,
+    ChangeStatement,
+    change_anywhere,
+    change_words,
+)
 from cds_service.text.durations import says_acute, says_chronic, stated_duration_days
 from cds_service.text.patterns import ReadingOption, TextPatterns
 from cds_service.text.places import ReadClause, TextState, read_clauses_of
 from cds_service.text.statements import (
     CareState,
     CareStatement,
-    ChangeState,
-    ChangeStatement,
     candidate_statement,
     care_statement,
-    change_words,
     says_planned,
     severe_score,
 )
@@ -33,6 +36,7 @@ __all__ = [
     "TextState",
     "candidate_statement",
     "care_statement",
+    "change_anywhere",
     "change_words",
     "read_clauses",
     "read_text",

@@ -1,130 +1,18 @@
-"""What the order's words state of change, of treatment, of a planned procedure, of a score.
+"""What the order's words state of treatment, of a planned procedure, of a score.
 
-Source: decision table §2.5 (words of change), F51, F60, F62, F63, F72 f. Each function reads
-one text and says nothing where the text says nothing.
+Source: decision table §2.5, F60, F62, F63. Each function reads one text and says nothing where
+the text says nothing. Words of change are read in `change.py`.
 """
 
 import re
-from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cds_service.text.clauses import Clause
 from cds_service.text.durations import CARE, CARE_NEXT, PAIN, Amount, amounts_in
 from cds_service.text.places import ReadClause, TextState, read_clauses_of
 
 SIX_WEEKS = 42
 """Days: what "six weeks" of treatment means in words (decision table §1)."""
-
-
-class ChangeState(StrEnum):
-    """What the words say of change; `worse` also stands for new, changed and recurrent."""
-
-    NONE = "none"
-    WORSE = "worse"
-    STABLE = "stable"
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeStatement:
-    """A statement of change, and the clause that makes it."""
-
-    state: ChangeState
-    clause: str = ""
-
-
-_SYMPTOM = re.compile(
-    rf"{PAIN.pattern}|\b(?:weak\w{{0,4}}|numb\w{{0,4}}|tingling|par?aesthesias?|paresthesias?"
-    rf"|\w{{0,4}}paresis"
-    r"|deficits?|foot[- ]?drop|incontinen\w{1,2}|retention|an?aesthesia|stiffness|gait|sensation"
-    r"|sensory|radiat\w{2,4}|dysfunction|balance)\b",
-    re.IGNORECASE,
-)
-_WORSE = re.compile(
-    r"\b(?:new(?:ly|ly-onset|-onset)?(?! (?:patient|pt|consult|referral|visit|to|pcp|provider"
-    r"|order|mri|job"
-    r"|mattress|med\w{0,8}|rx|brace|study|imaging|evaluation|insurance))"
-    r"|worse(?! (?:with|when|while|upon|on|at|by|if|during|in the|in am|in pm"
-    r"|after (?:sitting|standing|walking|activity|exercise|bending|lifting|work|sleep)))"
-    r"|worsen(?:ing|ed|s)?(?! (?:with|when|by|on|at)\b)|progressi(?:ve|vely|ng|on)|progressed"
-    r"|chang(?:ed|ing)|recurr(?:ent|ence|ing|ed)|increas(?:ed|ing|es)|deteriorat\w{2,4})\b",
-    re.IGNORECASE,
-)
-_STABLE = re.compile(
-    r"\b(?<!un)(?:stable|unchanged|improv(?:ed|ing)|resolved|resolving)\b", re.IGNORECASE
-)
-_UNDONE = re.compile(
-    r"(?:\b(?:not|no|never|without|un|yet to be|has(?:n't| not))|n't)\W(?:\w{1,12} ){0,2}$",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[\w'/.-]{1,40}")
-_REACH = 4
-"""Words (decision table §2.5)."""
-_NEW_AFTER = re.compile(r"\W{0,3}$|\s(?:since|in|over|x|for|this|onset|today)\b", re.IGNORECASE)
-
-
-def change_words(text: str) -> ChangeStatement:
-    """Return what the text says of change; worse wins where it says both.
-
-    A word of change counts only within four words of a symptom word and not negated: "new
-    patient", "no new symptoms" and "not changed" say nothing, nor does "worse with sitting".
-    """
-    stable = ChangeStatement(ChangeState.NONE)
-    for read in read_clauses_of(text):
-        clause = read.clause
-        symptoms = _symptom_words(clause)
-        if not symptoms:
-            continue
-        for match in _WORSE.finditer(clause.text):
-            state = read.state_at(*match.span())
-            if state in {TextState.CURRENT, TextState.SUSPECTED} and _is_near(
-                clause, match, symptoms
-            ):
-                return ChangeStatement(ChangeState.WORSE, clause.raw)
-        for match in _STABLE.finditer(clause.text):
-            before = clause.text[max(0, match.start() - _LOOK_BACK) : match.start()]
-            if (
-                stable.state is ChangeState.NONE
-                and not _UNDONE.search(before)
-                and not read.denies(*match.span())
-                and _is_near(clause, match, symptoms)
-            ):
-                stable = ChangeStatement(ChangeState.STABLE, clause.raw)
-    return stable
-
-
-_LOOK_BACK = 40
-
-
-def _symptom_words(clause: Clause) -> list[tuple[int, int]]:
-    return [match.span() for match in _SYMPTOM.finditer(clause.text)]
-
-
-def _is_near(clause: Clause, match: re.Match[str], symptoms: list[tuple[int, int]]) -> bool:
-    """Tell whether a symptom word stands within four words; "new" speaks of what follows it."""
-    place = bisect_left(symptoms, match.span())
-    if place < len(symptoms):
-        between = clause.text[match.end() : symptoms[place][0]]
-        if _words_in(between) < _REACH and not (_is_new(match) and "," in between):
-            return True
-    if place > 0 and symptoms[place - 1][1] > match.start():
-        return True
-    if place == 0:
-        return False
-    between = clause.text[symptoms[place - 1][1] : match.start()]
-    if _words_in(between) >= _REACH:
-        return False
-    return not _is_new(match) or (
-        "," not in between and _NEW_AFTER.match(clause.text, match.end()) is not None
-    )
-
-
-def _is_new(match: re.Match[str]) -> bool:
-    return match.group().lower() == "new"
-
-
-def _words_in(text: str) -> int:
-    return len(_WORD.findall(text[: _REACH * 45]))
 
 
 class CareState(StrEnum):
@@ -242,6 +130,7 @@ def _is_of_care(before: str, after: str) -> bool:
     return bool(cares) and _BETWEEN.fullmatch(before[cares[-1].end() :]) is not None
 
 
+_LOOK_BACK = 40
 _PROCEDURE = (
     r"(?:spine |spinal |back |lumbar |surgical |decompressive )?"
     r"(?:surger(?:y|ies)|operation|fusion|\w{0,5}dis[ck]ectomy|laminectomy|laminotomy|decompression"
