@@ -38,7 +38,8 @@ _ROUTINE_NAME = re.compile(
 )
 _ROUTINE_ANSWER = re.compile(
     r"^\W{0,2}(?:low|active|steady|stable|regular|clear|yellow|void\w{0,3}|continent|independent"
-    r"|self|ad lib|ambulat\w{1,5}|full|good|equal|symmetric\w{0,4}|2 ?\+?(?: ?/ ?4)?(?:\s|$)"
+    r"|self|ad lib|ambulat\w{1,5}|able\b|perform\w{0,3}"
+    r"|antalgic|down-?going|flexor|full|good|equal|symmetric\w{0,4}|2 ?\+?(?: ?/ ?4)?(?:\s|$)"
     r"|within (?:normal|defined)|WFL|WDL|at baseline|no growth"
     r"|not (?:done|applicable|assessed)|n/?a|unknown|deferred|declined|pending)",
     re.IGNORECASE,
@@ -64,6 +65,8 @@ class WordsOnRecord(FactKind):
     """
 
     value_sets: tuple[str, ...]
+    unclear_sets: tuple[str, ...]
+    """A sign of these sets that an observation names without a clear answer counts, too."""
     exam_sets: tuple[str, ...]
     beside_sets: tuple[str, ...]
     """Words beside a known code of a diagnosis are read only where it is in these sets: other
@@ -74,7 +77,7 @@ class WordsOnRecord(FactKind):
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
-        return frozenset((*self.value_sets, *self.exam_sets, *self.beside_sets))
+        return frozenset((*self.value_sets, *self.unclear_sets, *self.exam_sets, *self.beside_sets))
 
     def read(self, context: ReadingContext) -> Finding:
         """Read what is recent; possible at most."""
@@ -93,6 +96,12 @@ class WordsOnRecord(FactKind):
 
     def _is_named(self, observation: Observation, context: ReadingContext) -> bool:
         terminology = context.terminology
+        if any(
+            shown.answer is Answer.UNCLEAR
+            for set_id in self.unclear_sets
+            for shown in shown_by(observation, set_id, terminology)
+        ):
+            return True
         is_routine = _is_routine(observation)
         return any(
             shown.answer is Answer.YES

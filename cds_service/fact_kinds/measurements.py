@@ -18,6 +18,7 @@ from cds_service.text.reading import TextState
 _KNOWN_TEMPERATURE_UNITS = frozenset({"Cel", "[degF]", "K"})
 _HOTTEST_CELSIUS = 50
 _WITH_UNIT = re.compile(r"^\s{0,3}(\d{1,4}(?:\.\d{1,3})?)\s{0,2}([^\s\d]\S{0,20})\s{0,3}$")
+_BARE = re.compile(r"^\d{1,4}(?:\.\d{1,3})?$")
 _MARKER = re.compile(r"^(\S+) (>=|>) (\d+(?:\.\d+)?) (\S+)$")
 
 
@@ -73,13 +74,13 @@ class Measured(FactKind):
         return not observation.concept.is_recognised and self._is_named(observation)
 
     def _is_named(self, observation: Observation) -> bool:
-        label = observation.concept.label.lower()
-        return any(re.search(rf"\b{re.escape(name)}\b", label) for name in self.names)
+        letters = re.sub(r"[^a-z]+", " ", observation.concept.label.lower()).strip()
+        return letters in self.names
 
     def _number(self, observation: Observation) -> float | None:
         if not self.without_unit:
             return _number_in(observation, self.unit)
-        number = observation.value.number
+        number = _bare_number(observation)
         if number is None or observation.value.unit in _KNOWN_TEMPERATURE_UNITS:
             return None
         if number > _HOTTEST_CELSIUS:
@@ -228,13 +229,15 @@ class ObservedFinding(FactKind):
     within_months: int | None = None
     only_codes: tuple[str, ...] = ()
     normal_is_false: bool = True
+    affirming_sets: tuple[str, ...] = ()
+    """Sets in which words of the value are looked up, where the set only names examinations."""
     only_possible: bool = False
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
-        return frozenset(self.value_sets)
+        return frozenset((*self.value_sets, *self.affirming_sets))
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every observation in the window."""
@@ -263,7 +266,9 @@ class ObservedFinding(FactKind):
                 return self._true(evidence, observation, said.strength)
             if observation.reading is Reading.NORMAL and self.normal_is_false:
                 return false(evidence, strength=said.strength)
-            if _value_affirms(observation, set_id, context):
+            if any(
+                _value_affirms(observation, s, context) for s in self.affirming_sets or [set_id]
+            ):
                 return self._true(evidence, observation, Strength.POSSIBLE)
         return Finding(value=None)
 
@@ -336,6 +341,12 @@ def _number_in(observation: Observation, unit: str) -> float | None:
         written = _WITH_UNIT.match(observation.value.text)
         return convert(float(written[1]), written[2], unit) if written and unit else None
     return convert(number, observation.value.unit, unit) if unit else number
+
+
+def _bare_number(observation: Observation) -> float | None:
+    """Return a number, also one that was sent as text."""
+    text = observation.value.text.strip()
+    return float(text) if _BARE.match(text) else observation.value.number
 
 
 def _newest_first(

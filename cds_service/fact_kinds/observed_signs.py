@@ -23,8 +23,8 @@ class ObservedSign(FactKind):
     """Name, value or note of an Observation says that a sign of the sets is there.
 
     FACT is true for one that is stated in the window (a code is strong, words are possible) and
-    false for one that is denied there. COMPONENT is true for whatever is stated, unclear or of
-    an unknown date in its window. With `grade_at_most`, words count as FACT only if they name a
+    false for one that is denied there. COMPONENT is true for what is stated in its window, or
+    of an unknown date. With `grade_at_most`, words count as FACT only if they name a
     severe or progressive weakness.
     """
 
@@ -56,7 +56,7 @@ class ObservedSign(FactKind):
     def _judge(self, observation: Observation, shown: Shown) -> Finding:
         evidence = observation_evidence(observation)
         if self.question is SignQuestion.COMPONENT:
-            if shown.answer is Answer.NO or self._names_only_exam(shown):
+            if shown.answer is not Answer.YES or self._names_only_exam(shown):
                 return Finding(value=None)
             return true(evidence, strength=Strength.POSSIBLE, when=observation.effective)
         if shown.answer is Answer.NO:

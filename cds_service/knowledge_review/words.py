@@ -123,6 +123,8 @@ _PARAMETERS: Mapping[str, str] = {
     "value_set": "value set {}",
     "exam_sets": "examinations in {}",
     "beside_sets": "words beside codes only of {}",
+    "unclear_sets": "also without a clear answer {}",
+    "affirming_sets": "words of the value in {}",
     "title_sets": "of titles only {}",
     "names": "also by name alone, as weak evidence: {}",
     "except_sets": "not where also in {}",
