@@ -192,6 +192,9 @@ ASKED: dict[str, Resource] = {
     "blood culture": observation("Blood culture", valueString="Staphylococcus aureus"),
     "numb": observation("Sensation left leg", valueString="numbness left L5 dermatome, new"),
     "note of the bladder": observation("Exam", valueString="done", note=note("bladder distended")),
+    "temperature without a unit": observation("Temp", valueString="39.2"),
+    "foot drop not assessed": observation("Foot drop", valueString="not assessed"),
+    "red flags reviewed": observation("Cauda equina red flags reviewed", valueBoolean=True),
     "unclear cauda equina": observation("Cauda equina syndrome", valueString="unknown"),
     "urinary tract infection": condition("N39.0", "Urinary tract infection", recordedDate=DAY),
     "LLE": condition(text="LLE weakness 3/5", recordedDate="2026-03-14"),
@@ -225,6 +228,7 @@ SINCE_PRIOR = {
     "reflexes": (True, observation("Deep tendon reflexes", valueString="reduced")),
     "Babinski": (True, observation("Babinski", valueString="positive")),
     "ankle reflex": (False, observation("Ankle reflex left", valueString="absent")),
+    "foot drop unclear": (False, observation("Foot drop", valueString="not assessed")),
     "heel walking": (False, observation("Heel walking", valueString="unable left")),
 }
 
@@ -270,7 +274,16 @@ QUIET: dict[str, Resource] = {
     "reflexes 2+": observation("Patellar reflex", valueString="2+"),
     "sensation": observation("Sensation", valueString="intact"),
     "neuro exam": observation("Neurological exam", valueString="Gait normal, strength 5/5"),
-    "old foot drop": observation("Bladder issues", valueString="yes", when="2019-03-01"),
+    "neuro exam in full": observation(
+        "Neurological exam",
+        valueString="Strength 5/5 throughout, sensation intact, reflexes 2+, gait steady.",
+    ),
+    "toes down": observation("Babinski", valueString="downgoing bilaterally"),
+    "heels": observation("Heel walking", valueString="able"),
+    "gait of pain": observation("Gait", valueString="antalgic"),
+    "room": observation("Room temperature", **quantity(39, "Cel")),
+    "bladder scan": observation("Bladder scan", **quantity(40, "mL")),
+    "old words": observation("Bladder issues", valueString="yes", when="2019-03-01"),
     "no value": observation("Pain", valueString="worse with sitting"),
     "hypertension": condition("I10", "Essential hypertension", recordedDate=DAY),
     "vaccine": condition("Z23", "Encounter for immunization", recordedDate=DAY),
@@ -278,7 +291,7 @@ QUIET: dict[str, Resource] = {
         "Z12.31", "Encounter for screening mammogram for malignant neoplasm", recordedDate=DAY
     ),
     "denied": condition("R52", "Pain, no weakness, no bladder symptoms", recordedDate=DAY),
-    "old words": condition(text="bladder issues", onsetDateTime="2019-01-01"),
+    "old problem": condition(text="bladder issues", onsetDateTime="2019-01-01"),
 }
 
 
