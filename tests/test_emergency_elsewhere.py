@@ -357,6 +357,8 @@ def test_emergency_in_another_draft_is_asked(base: str) -> None:
     assert row(body) != "E1"
     assert not is_alarm(body)
     assert is_alarm(fire(*BASES[base], drafts=[order(), LABS]))
+    exercise = {**LABS, "code": {"text": "Physical therapy"}, "note": note("gait training")}
+    assert is_alarm(fire(*BASES[base], drafts=[order(), exercise]))
 
 
 def test_emergency_in_the_second_lumbar_mri_of_the_basket() -> None:
