@@ -13,6 +13,7 @@ from cds_service.cards.card import cards_for, decision_object
 from cds_service.chart.reading import Source, SourceState, read_chart
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
+from cds_service.draft_words import words_of_draft
 from cds_service.episodes import current_episode
 from cds_service.errors import EvidenceUnavailable, TooLarge
 from cds_service.fact_kinds import ReadingContext
@@ -116,6 +117,11 @@ def evaluate(
                 findings={},
                 history=history,
                 preferred_drafts=_instead(order, basket, chart),
+                other_drafts=tuple(
+                    words_of_draft(draft, terminology)
+                    for draft in drafts
+                    if draft is not order.resource
+                ),
             ),
         )
         for order in (with_referenced_reasons(o, chart, terminology) for o in orders)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from cds_service.draft_words import supporting_words, words_beside_reasons
 from cds_service.fhir import codeables, objects, reference_of, resource_ref, text_of
 from cds_service.findings import Strength
 from cds_service.orders import (
@@ -117,7 +118,8 @@ def with_referenced_reasons(
         else:
             lost = True
     resolved = reasons[len(order.reasons) :]
-    words = (word for reason in resolved for word in terminology.words_of(reason.concept))
+    words = [word for reason in resolved for word in terminology.words_of(reason.concept)]
+    words.extend(supporting_words(order.resource, chart, terminology))
     return replace(
         order,
         reasons=tuple(reasons),
@@ -358,6 +360,7 @@ def _words(
     words.extend(
         text for raw in objects(resource.get("orderDetail")) if (text := text_of(raw.get("text")))
     )
+    words.extend(words_beside_reasons(resource))
     return tuple(dict.fromkeys(word for word in words if word))
 
 

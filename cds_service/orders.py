@@ -87,6 +87,17 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DraftWords:
+    """What a draft of any kind gives as its reason and says: of the patient, whoever does it."""
+
+    ref: str
+    reasons: tuple[Concept, ...] = ()
+    words: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
+    """Words of what is ordered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DraftOrder:
     """A lumbar MRI order under consideration."""
 

@@ -6,6 +6,7 @@ a new class here; a new fact made of existing kinds needs no Python.
 
 from collections.abc import Mapping
 
+from cds_service.fact_kinds.alarming_words import WordsInBasket, WordsOfPriorReport, WordsOnRecord
 from cds_service.fact_kinds.allergies import ContrastReaction
 from cds_service.fact_kinds.care import ConservativeCare
 from cds_service.fact_kinds.change import (
@@ -41,6 +42,7 @@ from cds_service.fact_kinds.measurements import (
     WeightFall,
 )
 from cds_service.fact_kinds.motor import MotorExam, MotorWords, StraightLegRaise
+from cds_service.fact_kinds.observed_signs import ObservedSign
 from cds_service.fact_kinds.order_reasons import (
     CodeNamed,
     Indication,
@@ -98,6 +100,7 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "motor_words": MotorWords,
     "new_since_prior": NewConditionSincePrior,
     "observed_finding": ObservedFinding,
+    "observed_sign": ObservedSign,
     "order_in_basket": OrderInBasket,
     "order_in_flight": OrderInFlight,
     "order_reason": OrderReason,
@@ -119,4 +122,7 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "unexplained_by": UnexplainedBy,
     "weight_fall": WeightFall,
     "since_prior": SincePrior,
+    "words_in_basket": WordsInBasket,
+    "words_of_prior_report": WordsOfPriorReport,
+    "words_on_record": WordsOnRecord,
 }

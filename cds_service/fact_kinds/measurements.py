@@ -17,6 +17,8 @@ from cds_service.text.reading import TextState
 
 _KNOWN_TEMPERATURE_UNITS = frozenset({"Cel", "[degF]", "K"})
 _HOTTEST_CELSIUS = 50
+_WITH_UNIT = re.compile(r"^\s{0,3}(\d{1,4}(?:\.\d{1,3})?)\s{0,2}([^\s\d]\S{0,20})\s{0,3}$")
+_BARE = re.compile(r"^\d{1,4}(?:\.\d{1,3})?$")
 _MARKER = re.compile(r"^(\S+) (>=|>) (\d+(?:\.\d+)?) (\S+)$")
 
 
@@ -40,6 +42,8 @@ class Measured(FactKind):
     false_within: int | None = None
     """Window of the "no", where it differs."""
     any_value: bool = False
+    names: tuple[str, ...] = ()
+    """Words of a name that says what is measured where no code does: possible evidence."""
     without_unit: bool = False
     """Read only numbers that come without a unit, where their size leaves no doubt of it.
 
@@ -57,18 +61,26 @@ class Measured(FactKind):
         values = _newest_first(
             (observation, number)
             for observation in context.chart.observations
-            if self.value_set in observation.concept.sets
-            and (not self.only_codes or has_code(observation.concept, self.only_codes))
+            if self._is_of(observation)
             and (number := self._number(observation)) is not None
             and within_days(observation.effective, context.today, self._widest) is True
         )
         findings = [self._judge(observation, number, context) for observation, number in values]
         return any_of(findings) if self.any_value else next(iter(findings), Finding(value=None))
 
+    def _is_of(self, observation: Observation) -> bool:
+        if self.value_set in observation.concept.sets:
+            return not self.only_codes or has_code(observation.concept, self.only_codes)
+        return not observation.concept.is_recognised and self._is_named(observation)
+
+    def _is_named(self, observation: Observation) -> bool:
+        letters = re.sub(r"[^a-z]+", " ", observation.concept.label.lower()).strip()
+        return letters in self.names
+
     def _number(self, observation: Observation) -> float | None:
         if not self.without_unit:
             return _number_in(observation, self.unit)
-        number = observation.value.number
+        number = _bare_number(observation)
         if number is None or observation.value.unit in _KNOWN_TEMPERATURE_UNITS:
             return None
         if number > _HOTTEST_CELSIUS:
@@ -87,14 +99,19 @@ class Measured(FactKind):
             self.at_least is not None and number >= self.at_least and "<" not in comparator
         ) or (self.at_most is not None and number <= self.at_most and ">" not in comparator)
         if reached and inside:
-            return true(evidence, strength=Strength.STRONG, when=observation.effective)
+            is_sure = (
+                self.value_set in observation.concept.sets and observation.value.number is not None
+            )
+            strength = Strength.STRONG if is_sure else Strength.POSSIBLE
+            return true(evidence, strength=strength, when=observation.effective)
         missed = (
             (self.below is not None and number < self.below and ">" not in comparator)
             or (self.above is not None and number > self.above and "<" not in comparator)
             or (self.not_above is not None and number <= self.not_above and ">" not in comparator)
         )
         days = self.false_within or self.within
-        if missed and within_days(observation.effective, context.today, days) is True:
+        is_coded = self.value_set in observation.concept.sets
+        if missed and is_coded and within_days(observation.effective, context.today, days) is True:
             return false(evidence)
         return Finding(value=None)
 
@@ -212,13 +229,15 @@ class ObservedFinding(FactKind):
     within_months: int | None = None
     only_codes: tuple[str, ...] = ()
     normal_is_false: bool = True
+    affirming_sets: tuple[str, ...] = ()
+    """Sets in which words of the value are looked up, where the set only names examinations."""
     only_possible: bool = False
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
     @property
     def value_set_ids(self) -> frozenset[str]:
         """Sets looked in."""
-        return frozenset(self.value_sets)
+        return frozenset((*self.value_sets, *self.affirming_sets))
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every observation in the window."""
@@ -247,7 +266,9 @@ class ObservedFinding(FactKind):
                 return self._true(evidence, observation, said.strength)
             if observation.reading is Reading.NORMAL and self.normal_is_false:
                 return false(evidence, strength=said.strength)
-            if _value_affirms(observation, set_id, context):
+            if any(
+                _value_affirms(observation, s, context) for s in self.affirming_sets or [set_id]
+            ):
                 return self._true(evidence, observation, Strength.POSSIBLE)
         return Finding(value=None)
 
@@ -316,9 +337,16 @@ class WeightFall(FactKind):
 def _number_in(observation: Observation, unit: str) -> float | None:
     """Return the value in `unit`; scores have none and are taken as they are."""
     number = observation.value.number
-    if number is None or not unit:
-        return number
-    return convert(number, observation.value.unit, unit)
+    if number is None:
+        written = _WITH_UNIT.match(observation.value.text)
+        return convert(float(written[1]), written[2], unit) if written and unit else None
+    return convert(number, observation.value.unit, unit) if unit else number
+
+
+def _bare_number(observation: Observation) -> float | None:
+    """Return a number, also one that was sent as text."""
+    text = observation.value.text.strip()
+    return float(text) if _BARE.match(text) else observation.value.number
 
 
 def _newest_first(

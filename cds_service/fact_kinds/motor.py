@@ -34,9 +34,21 @@ _UPPER_LIMB = re.compile(
     r"\b(?:arms?|hands?|grip|shoulder|elbow|wrist|deltoid|biceps|triceps|finger|upper)\b",
     re.IGNORECASE,
 )
-_GRADE = re.compile(r"\b([0-5])(?:[+-]|\.\d)? ?/ ?5\b")
+_LEG = re.compile(
+    r"\b(?:legs?|lower (?:limbs?|extremit\w{1,3})|[LRB]?LEs?|foot|feet|ankles?|toes?"
+    r"|hips?|knees?|thighs?|calf|calves|quad\w{0,8}|hamstrings?|tibialis|TA|E[HD]L|FHL|gastroc\w{0,9}"
+    r"|iliopsoas|psoas|glut\w{1,6}|abductors?|adductors?|dorsi-?flex\w{0,5}|plantar ?-?flex\w{0,5}"
+    r"|peroneal\w{0,2}|evertors?|L[2-5]|S1)\b",
+    re.IGNORECASE,
+)
+_OTHER_SCALE = re.compile(
+    r"\b(?:pain|o?edema|swelling|reflex\w{0,2}|pulses?|score|scale|VAS|NRS|sensation|sensory)\b",
+    re.IGNORECASE,
+)
+_GRADE = re.compile(r"(?<![\d/.])([0-5])(?:[+-]|\.\d)? ?(?:/|(?:out )?of) ?5\b", re.IGNORECASE)
 _DEFICIT = re.compile(
     r"\b(?:weak\w{0,4}|paresis|drop|\w{0,6}plegi)"
+    r"|\bdrag\w{0,5}\b|\b(?:heel|toe)[- ]walk"
     r"|\b(?:lift|raise|move|dorsiflex) (?:the |her |his )?(?:left |right |both )?"
     r"(?:foot|feet|toes?|legs?)\b",
     re.IGNORECASE,
@@ -101,7 +113,7 @@ class MotorExam(FactKind):
     def _is_leg_exam(self, observation: Observation, context: ReadingContext) -> bool:
         if not observation.has_value or _UPPER_LIMB.search(exam_label(observation)):
             return False
-        if self.deficit_set in observation.concept.sets:
+        if self.deficit_set in observation.concept.sets or _grades_a_leg(observation):
             return True
         if not _STRENGTH_EXAM.search(exam_label(observation)):
             return False
@@ -175,17 +187,23 @@ class MotorWords(FactKind):
             return false(evidence, strength=Strength.POSSIBLE)
         if said.state not in AFFIRMED_STATES:
             return Finding(value=None)
-        grades = [int(grade) for grade in _GRADE.findall(said.words)]
-        is_mild = bool(grades) and min(grades) > self.grade_at_most
-        names_only_exam = not grades and not _says_deficit(said.words)
-        falls_short = (is_mild or names_only_exam) and _PROGRESS.search(said.words) is None
-        if falls_short is (self.question is SignQuestion.FACT):
+        is_severe = is_severe_weakness(said.words, self.grade_at_most) is True
+        if is_severe is not (self.question is SignQuestion.FACT):
             return Finding(value=None)
         return true(evidence, strength=Strength.POSSIBLE, when=on_day(context.today))
 
 
-def _says_deficit(words: str) -> bool:
-    return _DEFICIT.search(words) is not None
+def is_severe_weakness(words: str, grade_at_most: int) -> bool | None:
+    """Tell whether words of weakness say that it is severe or progressive.
+
+    False for a milder grade; None for the bare name of an examination.
+    """
+    if _PROGRESS.search(words):
+        return True
+    grades = [int(grade) for grade in _GRADE.findall(words)]
+    if grades:
+        return min(grades) <= grade_at_most
+    return True if _DEFICIT.search(words) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,6 +228,16 @@ class StraightLegRaise(FactKind):
             and _LEG_RAISE.search(o.concept.label)
             and within_days(o.effective, context.today, self.within) is True
         )
+
+
+def _grades_a_leg(observation: Observation) -> bool:
+    """Tell that a leg, or a muscle or movement of it, is graded in words ("2/5")."""
+    label = exam_label(observation)
+    if not _LEG.search(label) or _OTHER_SCALE.search(label):
+        return False
+    value = observation.value
+    texts = (value.text, value.concept.label if value.concept else "")
+    return value.unit == "/5" or any(_GRADE.search(text) for text in texts)
 
 
 def grades_of(observation: Observation) -> tuple[float, ...]:

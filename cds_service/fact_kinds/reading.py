@@ -11,7 +11,7 @@ from cds_service.episodes import Episode
 from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Finding
 from cds_service.imaging_history.exams import NO_HISTORY, ImagingHistory
-from cds_service.orders import DraftOrder
+from cds_service.orders import DraftOrder, DraftWords
 from cds_service.records import Chart
 from cds_service.terminology import Terminology
 
@@ -30,6 +30,8 @@ class ReadingContext:
     """Earlier exams, and what is ordered and not done."""
     preferred_drafts: tuple[DraftOrder, ...] = ()
     """Orders of this topic in the basket that would be kept rather than this one."""
+    other_drafts: tuple[DraftWords, ...] = ()
+    """What every other draft of the basket says, whatever it orders."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,10 @@ KINDS: Mapping[str, str] = {
     "motor_words": "words of the order name a severe or progressive leg weakness",
     "new_since_prior": "a diagnosis newer than the earlier MRI, and none on record before it",
     "observed_finding": "an observation on record",
+    "observed_sign": (
+        "a sign that the name, value or note of an observation states: a code is strong, words "
+        "are weak evidence"
+    ),
     "order_in_basket": "a more urgent, or earlier, draft of the same basket for the same region",
     "order_in_flight": "a lumbar MRI that is ordered, booked or registered, and not done",
     "order_reason": "a reason of the order: coded is strong, in words is weak evidence",
@@ -111,6 +115,12 @@ KINDS: Mapping[str, str] = {
     ),
     "unexplained_by": "a fact holds and none of the others explains it",
     "weight_fall": "a measured fall of weight: only a question, never an answer",
+    "words_in_basket": "reasons and words of other drafts in the basket; weak evidence at most",
+    "words_of_prior_report": "the conclusion of the earlier lumbar MRI; weak evidence at most",
+    "words_on_record": (
+        "words of observations and diagnoses of late, or newer than the earlier lumbar MRI; weak "
+        "evidence at most"
+    ),
 }
 """By name of the kind in `facts.yaml`."""
 
@@ -118,6 +128,12 @@ _PARAMETERS: Mapping[str, str] = {
     "value_sets": "value sets {}",
     "word_sets": "words of the order: {}",
     "value_set": "value set {}",
+    "exam_sets": "examinations in {}",
+    "beside_sets": "words beside codes only of {}",
+    "unclear_sets": "also without a clear answer {}",
+    "affirming_sets": "words of the value in {}",
+    "title_sets": "of titles only {}",
+    "names": "also by name alone, as weak evidence: {}",
     "except_sets": "not where also in {}",
     "within": "in the last {} days",
     "within_months": "in the last {} months",
