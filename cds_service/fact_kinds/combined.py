@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.findings import Finding, all_of, any_of
+from cds_service.findings import Finding, Strength, all_of, any_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,3 +114,18 @@ class EpisodeAtLeast(FactKind):
         return Finding(
             value=not shorter.value, strength=shorter.strength, evidence=shorter.evidence
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceUnread(FactKind):
+    """One of these sources could not be read completely; never false.
+
+    For offers that silence must not allow: what was not read may hold a reason against them.
+    """
+
+    types: tuple[str, ...]
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Look at what the chart says of its sources."""
+        is_unread = any(kind in context.chart.unreadable for kind in self.types)
+        return Finding(value=True, strength=Strength.POSSIBLE) if is_unread else Finding(value=None)
