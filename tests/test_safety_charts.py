@@ -284,6 +284,7 @@ def test_while_the_agent_of_a_reaction_is_asked_contrast_is_not_proposed() -> No
     answer = _ask(BONE_METASTASIS, REACTION, mri="72149")
     assert answer.safety == ["SF4"]
     assert answer.offers == [WITHOUT]
+    assert not any("without and with" in card["summary"] for card in answer.cards)
     assert BOTH not in _ask(BONE_METASTASIS, REACTION).offers
 
 
