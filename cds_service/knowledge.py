@@ -250,6 +250,8 @@ class CardText:
     """Summary when D1 stands beside the row and the row's own message must stay."""
     statements: tuple[str, ...] = ()
     """Statements of `sources/statements.csv` that this wording uses (`S002-07`)."""
+    label: str = ""
+    """Of a safety card: names it in the summary of another one that leads."""
     summary_when: tuple[CardLine, ...] = ()
     """Summaries for special cases, tried before `summary`; the first that holds is used."""
 
@@ -257,7 +259,7 @@ class CardText:
     def texts(self) -> tuple[str, ...]:
         """Every text of the card."""
         lines = (line.text for line in (*self.lines, *self.summary_when))
-        special = (self.summary_softened, self.summary_contrast_only)
+        special = (self.summary_softened, self.summary_contrast_only, self.label)
         return (self.summary, *special, self.verdict, self.asks, *lines)
 
 

@@ -181,6 +181,8 @@ class Procedure(Record):
     reports: frozenset[str] = frozenset()
     accessions: frozenset[str] = frozenset()
     categories: tuple[Concept, ...] = ()
+    focal_devices: tuple[str, ...] = ()
+    """Names of the devices that it put in, changed or took out, with the action."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -152,6 +152,7 @@ def test_exam_names_are_read_without_negation_in_all_sets_of_exams() -> None:
     }
 
     assert {
+        "egfr-labs",
         "lumbar-body-site",
         "lumbar-mri-multiregion",
         "lumbar-mri-unspecified",

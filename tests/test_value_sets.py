@@ -174,7 +174,7 @@ def test_codes_stand_in_file_order(tmp_path: Path) -> None:
 
 def test_title_and_patterns_come_from_the_file(sets: ValueSets) -> None:
     assert "Cauda equina syndrome / compression" == sets.title("cauda-equina")
-    assert sets.patterns("egfr-labs") is None
+    assert sets.patterns("creatinine-labs") is None
 
 
 def test_words_of_imported_sets_speak_for_the_importing_one(sets: ValueSets) -> None:

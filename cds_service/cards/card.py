@@ -161,13 +161,13 @@ def _summary(knowledge: Knowledge, decision: Decision) -> str:
 def _summary_template(knowledge: Knowledge, decision: Decision) -> str:
     lead = leading_rule(knowledge, decision)
     card: CardText = knowledge.wording.cards[lead.card]
+    special = (line.text for line in card.summary_when if holds(line.when, decision.situation))
     if lead is decision.protocol_rule:
-        return card.summary
+        return next(special, card.summary)
     if lead is decision.rule and decision.protocol_row == "D1" and card.summary_contrast_only:
         return card.summary_contrast_only
     if decision.is_softened and card.summary_softened:
         return card.summary_softened
-    special = (line.text for line in card.summary_when if holds(line.when, decision.situation))
     return next(special, card.summary)
 
 

@@ -5,7 +5,7 @@ that has it. Rows without an indicator add a line to whichever card is shown.
 Source: decision table §8.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cds_service.card_text import clean, markdown
 from cds_service.cards.detail import references_of
@@ -14,13 +14,14 @@ from cds_service.cards.parts import CardParts
 from cds_service.cards.suggestions import safety_suggestions_for
 from cds_service.cards.values import card_values, fill
 from cds_service.decision import Decision
-from cds_service.knowledge import SUMMARY_LIMIT, Knowledge, Rule
+from cds_service.knowledge import SUMMARY_LIMIT, Indicator, Knowledge, Rule
 from cds_service.situations import holds
 from cds_service.verdict import indicator_of
 
 _EVIDENCE_LIMIT = 3
 _TEXT_LIMIT = 120
 _FOUND_IN_SUMMARY = 48
+_FOUND_BESIDE_OTHERS = 28
 
 
 def safety_card(
@@ -59,7 +60,7 @@ def safety_card(
     )
     return CardParts(
         topic=lead,
-        summary=_summary(knowledge, decision, lead),
+        summary=_summary(knowledge, decision, rules),
         detail="\n\n".join(filter(None, paragraphs)),
         indicator=indicator,
         suggestions=tuple(suggestions),
@@ -75,13 +76,40 @@ def safety_lines(knowledge: Knowledge, decision: Decision) -> list[str]:
     ]
 
 
-def _summary(knowledge: Knowledge, decision: Decision, rule: Rule) -> str:
+def _summary(knowledge: Knowledge, decision: Decision, rules: Sequence[Rule]) -> str:
+    """Return the summary of the leading rule, and name the other warnings if that fits.
+
+    What is found may be cut shorter for them: the detail has it in full.
+    """
+    lead = rules[0]
+    others = _labels(knowledge, decision, rules)
+    template = knowledge.wording.phrases["safety_also"]
+    for also in (others, others[:1]):
+        for room in (_FOUND_IN_SUMMARY, _FOUND_BESIDE_OTHERS):
+            tail = template.replace("{also}", ", ".join(also)) if also else ""
+            whole = f"{_lead_summary(knowledge, decision, lead, room)}{tail}"
+            if len(whole) <= SUMMARY_LIMIT:
+                return clean(whole, SUMMARY_LIMIT)
+    return clean(_lead_summary(knowledge, decision, lead, _FOUND_IN_SUMMARY), SUMMARY_LIMIT)
+
+
+def _lead_summary(knowledge: Knowledge, decision: Decision, rule: Rule, room: int) -> str:
     found = next(_found(decision, rule), knowledge.wording.phrases["nothing_named"])
     values = card_values(knowledge, decision, rule)
     template = knowledge.wording.cards[rule.card].summary
-    return clean(
-        fill(template, {**values, "found": clean(found, _FOUND_IN_SUMMARY)}), SUMMARY_LIMIT
+    return fill(template, {**values, "found": clean(found, room)})
+
+
+def _labels(knowledge: Knowledge, decision: Decision, rules: Sequence[Rule]) -> tuple[str, ...]:
+    """Return the labels of the other rows that warn, without that of the leading one."""
+    cards = knowledge.wording.cards
+    warning = {Indicator.WARNING, Indicator.CRITICAL}
+    said = (
+        cards[rule.card].label
+        for rule in rules[1:]
+        if indicator_of(rule, decision.situation) in warning
     )
+    return tuple(dict.fromkeys(label for label in said if label))
 
 
 def _paragraphs(knowledge: Knowledge, decision: Decision, rule: Rule) -> Iterator[str]:

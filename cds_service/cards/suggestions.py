@@ -4,13 +4,14 @@ Source: decision table §9; CDS Hooks 2.0 Suggestion.
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from cds_service.cards.order_writing import Wire
 from cds_service.cards.proposals import Author, Proposal, care_due
 from cds_service.decision import Decision
 from cds_service.knowledge import Knowledge, SuggestionRule
 from cds_service.orders import DraftOrder
+from cds_service.verdict import indicator_of
 
 _NAMESPACE = uuid.UUID("6f1c5b4e-6c55-5d0c-9a39-0d4f6d1b7a52")
 
@@ -55,11 +56,24 @@ def _offered(decision: Decision) -> list[SuggestionRule]:
     contrast = decision.protocol_rule.suggestions if decision.protocol_rule else ()
     if repeat is None:
         return [*base, *contrast]
+    if decision.verdict.repeat_leads and repeat.is_against:
+        return [*repeat.suggestions, *_beside_an_alarm(decision)]
     if decision.verdict.repeat_leads:
         asks = any(offer.kind == "A4" for offer in repeat.suggestions)
         kept = (o for o in base if not (asks and o.kind == "A4"))
         return [*repeat.suggestions, *kept, *contrast]
     return [*base, *repeat.suggestions, *contrast]
+
+
+def _beside_an_alarm(decision: Decision) -> Iterator[SuggestionRule]:
+    """Yield what still stands beside "a repeat rarely helps": no other study, no added contrast.
+
+    The priority of the order, and the contrast that a row with a message of its own corrects.
+    """
+    yield from (offer for offer in decision.rule.suggestions if offer.kind == "A6")
+    contrast = decision.protocol_rule
+    if contrast is not None and indicator_of(contrast, decision.situation) is not None:
+        yield from (offer for offer in contrast.suggestions if offer.kind == "A3")
 
 
 def _wire(proposals: Iterable[Proposal], decision: Decision, hook_instance: str) -> list[Wire]:

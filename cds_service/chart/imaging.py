@@ -6,7 +6,7 @@ Source: decision table §2.2 and §7.1; `ehr-integration.md` §5, quirks 4, 5, 1
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from cds_service.chart.resources import Desk, Entry
@@ -118,7 +118,16 @@ def read_procedure(entry: Entry, desk: Desk) -> Procedure | None:
         accessions=_accessions(raw, orders),
         reports=desk.links(_opened(raw, "report")),
         categories=desk.concepts(raw.get("category")),
+        focal_devices=tuple(_focal_devices(raw)),
     )
+
+
+def _focal_devices(raw: Resource) -> Iterator[str]:
+    """Yield what was put in or taken out, with the action: "Pacemaker explanted"."""
+    for focal in objects(raw.get("focalDevice")):
+        name = text_of(object_of(focal.get("manipulated")).get("display"))
+        if name:
+            yield " ".join((name, *codes_of(focal.get("action"))))
 
 
 def read_service_request(entry: Entry, desk: Desk) -> ServiceRequest | None:

@@ -23,6 +23,7 @@ from cds_service.fact_kinds.combined import (
     EpisodeAtLeast,
     EpisodeShorterThan,
     PlannedAfter,
+    SourceUnread,
     UnexplainedBy,
 )
 from cds_service.fact_kinds.conditions import ConditionOnRecord
@@ -34,7 +35,7 @@ from cds_service.fact_kinds.demographics import (
 )
 from cds_service.fact_kinds.implants import ImplantOnRecord, ImplantStatus
 from cds_service.fact_kinds.inflammation import InflammatoryPattern
-from cds_service.fact_kinds.kidney import KidneyDisease, LowFiltration
+from cds_service.fact_kinds.kidney import KidneyDisease, LowFiltration, UnclearFiltration
 from cds_service.fact_kinds.measurements import (
     AbnormalMarkers,
     Measured,
@@ -116,9 +117,11 @@ FACT_KINDS: Mapping[str, type[FactKind]] = {
     "procedure_since_prior": ProcedureSincePrior,
     "reason_elsewhere": ReasonElsewhere,
     "sphincter_signs": SphincterSigns,
+    "source_unread": SourceUnread,
     "stated_pain_score": StatedPainScore,
     "straight_leg_raise": StraightLegRaise,
     "symptoms_after_surgery": SymptomsAfterSurgery,
+    "unclear_filtration": UnclearFiltration,
     "unexplained_by": UnexplainedBy,
     "weight_fall": WeightFall,
     "since_prior": SincePrior,

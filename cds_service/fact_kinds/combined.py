@@ -139,3 +139,18 @@ class PlannedAfter(FactKind):
             return Finding(value=None)
         said = f"for {planned.isoformat()}"
         return true(order_evidence(context.order, said, context.today), strength=Strength.STRONG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceUnread(FactKind):
+    """One of these sources could not be read completely; never false.
+
+    For offers that silence must not allow: what was not read may hold a reason against them.
+    """
+
+    types: tuple[str, ...]
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Look at what the chart says of its sources."""
+        is_unread = any(kind in context.chart.unreadable for kind in self.types)
+        return Finding(value=True, strength=Strength.POSSIBLE) if is_unread else Finding(value=None)

@@ -130,7 +130,7 @@ class _Reader:
 
     def procedures(self) -> Iterator[Implant | Removal]:
         for procedure in self.context.chart.procedures:
-            said = self._of(procedure)
+            said = self._of(procedure) or self._worded(procedure.focal_devices)
             if said is None or procedure.state is not ProcedureState.DONE:
                 continue
             when = procedure.performed

@@ -5,17 +5,19 @@ acute kidney injury ask for care; `ehr-integration.md` §5, quirks 52 and 53.
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import ClassVar
 
 from cds_service.fact_kinds.conditions import ConditionOnRecord, has_code
-from cds_service.fact_kinds.evidence import treatment_evidence
+from cds_service.fact_kinds.evidence import observation_evidence, treatment_evidence
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
 from cds_service.fhir import convert
 from cds_service.fhir_dates import DateInterval, after, within_days
 from cds_service.findings import Evidence, Finding, Strength, Truth, any_of, false, true
-from cds_service.records import Condition, Observation, Procedure, ProcedureState
+from cds_service.records import Condition, Observation, Procedure, ProcedureState, Reading
+from cds_service.text.places import TextState
 
 _UNIT = "mL/min/1.73m2"
 _SHOWN_UNIT = "mL/min/1.73 m2"
@@ -29,15 +31,25 @@ _BOUND_WORDS = {
     **dict.fromkeys(("≥", "=>", "> or =", ">/="), ">="),
     **dict.fromkeys(("≤", "=<", "< or =", "</="), "<="),
 }
+_FLAG = (
+    r"(?:\(?(?:very low|low|high|critical|abnormal|normal|LL?|HH?|A|N|\*{1,2}|!|[↓↑])\)?"
+    r"(?:\s|$)){0,2}"
+)
+_CATEGORY = re.compile(r"^(?:(?:CKD )?stage )?G?(?P<grade>[1-5])[ab]?$", re.IGNORECASE)
+_CATEGORIES = {"1": (90, 300), "2": (60, 89), "3": (30, 59), "4": (15, 29), "5": (0, 14)}
+"""KDIGO categories of the filtration rate; 3a and 3b together."""
 _RESULT = re.compile(
-    r"^(?:e?GFR\s{0,2}[:=]?\s{0,2})?"
+    r"^(?:e?GFR\s{0,2}[:=]?\s{0,2})?(?:~|≈|about |approx(?:\.|imately)? |ca\.? )?"
+    r"(?:G[1-5][ab]?\s{0,2}[:,]?\s{0,2})?(?P<open>\()?"
     r"(?P<sign><=|>=|=>|=<|</=|>/=|> or =|< or =|<|>|≤|≥|greater than|more than|above|over"
     r"|less than|below|under)?\s{0,2}"
     r"(?P<number>\d{1,3}(?:\.\d{1,3})?)(?:\s{0,2}[-–]\s{0,2}(?P<to>\d{1,3}(?:\.\d{1,3})?))?"
-    r"\s{0,2}(?P<unit>mL\s{0,2}/\s{0,2}(?:min|s|sec)\b.{0,16})?\s{0,2}$",
+    r"\s{0,2}(?P<unit>mL\s{0,2}/\s{0,2}(?:min|s|sec)\b.{0,16}?)?(?(open)\))\s{0,2}"
+    rf"{_FLAG}\s{{0,2}}$",
     re.IGNORECASE,
 )
 _LONGEST_RESULT = 60
+_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +124,70 @@ class LowFiltration(FactKind):
 
     def newest(self, context: ReadingContext) -> _Result | None:
         """Return the result that counts; one without a number is none."""
-        results = [
-            _Result(observation, when, _is_low(observation, self.limit))
-            for observation in context.chart.observations
-            if self.value_set in observation.concept.sets
-            and (when := observation.effective) is not None
-            and within_days(when, context.today, self.within) is True
-            and _holds_number(observation)
-        ]
-        last = max((r.when for r in results), key=lambda when: when.latest, default=None)
-        if last is None:
-            return None
-        # What may be of the same day competes: "2026-02" and 2026-02-10 cannot be ordered.
-        rivals = [r for r in results if after(last, r.when) is not True]
-        return min(rivals, key=_by_severity)
+        return _last(r for r in self.results(context) if _holds_number(r.observation))
+
+    def results(self, context: ReadingContext) -> Iterator[_Result]:
+        """Yield what is dated in the window, words without a number too."""
+        for observation in _filtrations(context, self.value_set):
+            when = observation.effective
+            if when is not None and within_days(when, context.today, self.within) is True:
+                yield _Result(observation, when, _is_low(observation, self.limit))
+
+
+def _last(found: Iterable[_Result]) -> _Result | None:
+    results = list(found)
+    last = max((r.when for r in results), key=lambda when: when.latest, default=None)
+    if last is None:
+        return None
+    # What may be of the same day competes: "2026-02" and 2026-02-10 cannot be ordered.
+    rivals = [r for r in results if after(last, r.when) is not True]
+    return min(rivals, key=_by_severity)
+
+
+def _filtrations(context: ReadingContext, set_id: str) -> Iterator[Observation]:
+    """Yield the eGFRs: by code, or by name where no code is known."""
+    for observation in context.chart.observations:
+        if context.terminology.in_record(observation.concept, (), set_id) is not None:
+            yield observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnclearFiltration(FactKind):
+    """The newest eGFR cannot be read, or may be on either side of the limit; never false.
+
+    One without a date counts unless it is surely not low: nothing tells that it is old.
+    """
+
+    value_set: str
+    limit: int
+    within: int
+    resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
+
+    @property
+    def value_set_ids(self) -> frozenset[str]:
+        """The set of eGFR tests."""
+        return frozenset({self.value_set})
+
+    def read(self, context: ReadingContext) -> Finding:
+        """Look at the newest with a date, then at those without one."""
+        dated = LowFiltration(value_set=self.value_set, limit=self.limit, within=self.within)
+        last = _last(r for r in dated.results(context) if _says_something(r.observation))
+        if last is not None and last.is_low is None:
+            return true(last.evidence, strength=Strength.POSSIBLE, when=last.when)
+        return any_of(
+            true(observation_evidence(observation), strength=Strength.POSSIBLE)
+            for observation in _filtrations(context, self.value_set)
+            if observation.effective is None
+            and _says_something(observation)
+            and _is_low(observation, self.limit) is not False
+        )
+
+
+def _says_something(observation: Observation) -> bool:
+    """Tell whether there is a result; "normal" answers, and a reason for none is none."""
+    return (
+        _holds_number(observation) or bool(_words_of(observation))
+    ) and observation.reading is not Reading.NORMAL
 
 
 def _by_severity(result: _Result) -> tuple[int, int, str]:
@@ -157,6 +219,10 @@ def _is_low(observation: Observation, limit: int) -> Truth:
 
 def _rate_in(text: str, unit: str) -> _Rate | None:
     """Read "24", "<15", ">= 60 mL/min/1.73m2", "15-29", "greater than 60"."""
+    category = _CATEGORY.match(text) if text[:1].isalpha() else None
+    if category is not None:
+        least, most = _CATEGORIES[category["grade"]]
+        return _Rate(least, most, is_open=False)
     found = _RESULT.match(text)
     if found is None or (found["sign"] and found["to"]):
         return None
@@ -245,9 +311,10 @@ class KidneyDisease(FactKind):
 
     def _done(self, procedure: Procedure, context: ReadingContext) -> Finding:
         """Dialysis is charted as a procedure more often than as a diagnosis."""
-        if self.value_set not in procedure.concept.sets or has_code(
-            procedure.concept, self.except_codes
-        ):
+        said = context.terminology.in_record(procedure.concept, procedure.notes, self.value_set)
+        if said is None or said.state not in _AFFIRMED:
+            return Finding(value=None)
+        if said.by == "code" and has_code(procedure.concept, self.except_codes):
             return Finding(value=None)
         is_done = procedure.state is ProcedureState.DONE and (
             within_days(procedure.performed, context.today, self.within) is True
@@ -256,7 +323,7 @@ class KidneyDisease(FactKind):
             return Finding(value=None)
         return true(
             treatment_evidence(procedure, procedure.performed, "done"),
-            strength=procedure.strength,
+            strength=procedure.strength if said.by == "code" else Strength.POSSIBLE,
             when=procedure.performed,
         )
 

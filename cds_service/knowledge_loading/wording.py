@@ -104,6 +104,7 @@ class _WordingReader:
             summary_when=self._lines(members, "summary_when"),
             summary_softened=self._summary(members, "summary_softened"),
             summary_contrast_only=self._summary(members, "summary_contrast_only"),
+            label=self._text(members, "label"),
             verdict=self._text(members, "verdict", required=True),
             lines=self._lines(members, "lines"),
             asks=self._text(members, "asks"),

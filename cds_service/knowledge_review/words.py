@@ -105,6 +105,7 @@ KINDS: Mapping[str, str] = {
     ),
     "reason_elsewhere": "every reason of the order is coded, and none is about the low back",
     "since_prior": "one of these facts, on evidence newer than the earlier lumbar MRI",
+    "source_unread": "a source could not be read completely; never says no",
     "sphincter_signs": (
         "a new bladder, bowel or saddle symptom with back or leg pain, and no other cause"
     ),
@@ -113,6 +114,7 @@ KINDS: Mapping[str, str] = {
     "symptoms_after_surgery": (
         "back or leg symptoms that began well after the last operation; words of the order decide"
     ),
+    "unclear_filtration": "the newest eGFR cannot be read, or may be on either side of the limit",
     "unexplained_by": "a fact holds and none of the others explains it",
     "weight_fall": "a measured fall of weight: only a question, never an answer",
     "words_in_basket": "reasons and words of other drafts in the basket; weak evidence at most",
@@ -177,8 +179,12 @@ _PARAMETERS: Mapping[str, str] = {
     "codes": "codes that begin with {}",
     "markers": "{}",
     "classes": "classes of implant, within which a device or a removal speaks for an entry: {}",
+    "types": "of {}",
     "removal_codes": "codes of a removal: {}",
     "screened_within_months": "a screening that found no implants says no for {} months",
+    "amount_codes": "amounts of hCG by codes {}",
+    "amount_positive": "yes from {} IU/L",
+    "amount_negative": "no below {} IU/L",
     "filtration_set": "eGFR in {}",
     "limit": "below {}",
     "named_codes": "codes that name gadolinium: {}",
