@@ -10,7 +10,7 @@ from cds_service.fhir_dates import DateInterval, Precision, add_months, after
 from cds_service.knowledge import Knowledge, Rule
 
 PLACEHOLDERS = frozenset(
-    {"which", "date", "n", "due", "weeks", "prior", "prior_days", "prior_months", "ordered", "open"}
+    {"which", "date", "n", "due", "weeks", "prior", "prior_days", "prior_ago", "ordered", "open"}
 )
 """Placeholders of summaries, verdicts, lines and questions; safety cards have {found} too."""
 
@@ -44,7 +44,7 @@ def summary_values(
         "weeks": care_weeks(knowledge),
         "prior": _exam_date(knowledge, prior) if prior else phrases["no_date"],
         "prior_days": str(max((today - prior.latest).days, 0)) if prior else "0",
-        "prior_months": str(_full_months(prior, today)) if prior else "0",
+        "prior_ago": _ago(prior, today, phrases) if prior else phrases["no_date"],
         "ordered": ordered.text if ordered else phrases["no_date"],
         "open": phrases["open_unread" if decision.unreadable else "open_question"],
     }
@@ -87,7 +87,18 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return template.format_map(values)
 
 
-def _full_months(when: DateInterval, today: date) -> int:
-    """Return the calendar months that have passed since, at the least."""
-    months = (today.year - when.latest.year) * 12 + today.month - when.latest.month
-    return max(months - (add_months(when.latest, months) > today), 0)
+def _ago(when: DateInterval, today: date, phrases: Mapping[str, str]) -> str:
+    """Return how long ago in days or full months; a bound where only a month or year is known."""
+    if when.earliest != when.latest:
+        bound = _full_months(when.earliest or when.latest, today) + 1
+        return phrases["ago_less"].format(bound)
+    months = _full_months(when.latest, today)
+    if months == 0:
+        return phrases["ago_days"].format(max((today - when.latest).days, 0))
+    return phrases["ago_month"] if months == 1 else phrases["ago_months"].format(months)
+
+
+def _full_months(day: date, today: date) -> int:
+    """Return the calendar months that have passed since a day."""
+    months = (today.year - day.year) * 12 + today.month - day.month
+    return max(months - (add_months(day, months) > today), 0)

@@ -20,7 +20,7 @@ PLACEHOLDER_LENGTHS: Mapping[str, int] = {
     "choice": 80,
     "prior": 13,
     "prior_days": 2,
-    "prior_months": 2,
+    "prior_ago": 23,
     "ordered": 13,
     "open": 36,
     "found": 48,
