@@ -38,13 +38,17 @@ def base_rules(knowledge: Knowledge) -> Iterator[str]:
         yield from _base_rule(place, rule, knowledge)
 
 
-def _base_rule(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
+def _rule_head(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
     yield f"### {place}. {_name(rule)}: {safe(rule.says)}"
     yield ""
     yield "When"
     yield ""
     yield from condition_lines(rule.when, knowledge)
     yield ""
+
+
+def _base_rule(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
+    yield from _rule_head(place, rule, knowledge)
     yield from table(
         ("without contrast", "without and with", "with only", "ACR variant", "indicator"),
         [
@@ -129,12 +133,7 @@ def repeat_rules(knowledge: Knowledge) -> Iterator[str]:
 
 
 def _repeat_rule(place: int, rule: Rule, knowledge: Knowledge) -> Iterator[str]:
-    yield f"### {place}. {_name(rule)}: {safe(rule.says)}"
-    yield ""
-    yield "When"
-    yield ""
-    yield from condition_lines(rule.when, knowledge)
-    yield ""
+    yield from _rule_head(place, rule, knowledge)
     rated = [
         f"{protocol}: {RATING_WORDS[rule.ratings[protocol]]}"
         for protocol in RATED_PROTOCOLS
