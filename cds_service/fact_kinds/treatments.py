@@ -1,7 +1,7 @@
 """Facts read from procedures, orders and medications that are on record."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import ClassVar
 
@@ -126,7 +126,6 @@ class ProcedurePlanned(FactKind):
             if order.status not in _OPEN_ORDER or order.do_not_perform:
                 continue
             said = affirmed(context.terminology, order, self.value_sets)
-            when = order.occurrence or order.authored
             if (
                 said is None
                 or within_days(order.authored, context.today, self.within) is False
@@ -134,7 +133,15 @@ class ProcedurePlanned(FactKind):
             ):
                 continue
             strength = said.strength if order.is_firm else Strength.POSSIBLE
-            yield true(treatment_evidence(order, when, "ordered"), strength=strength, when=when)
+            # What is newly planned is dated by its order, not by the day that it is planned for.
+            when = order.authored or order.occurrence
+            evidence = treatment_evidence(
+                order, when, "ordered" if order.authored else "ordered for"
+            )
+            if order.authored is not None and order.occurrence is not None:
+                planned = f"{evidence.text}, for {order.occurrence.text}"
+                evidence = replace(evidence, text=planned)
+            yield true(evidence, strength=strength, when=when)
 
     def _procedures(self, context: ReadingContext) -> Iterable[Finding]:
         for procedure in context.chart.procedures:
