@@ -10,6 +10,7 @@ from flask import Flask
 
 from cds_service import routes
 from cds_service.client_auth.gate import NO_CLIENT, OPEN_TO_ALL, ClientGate, Gate, OpenGate
+from cds_service.client_auth.key_sets import KeySets
 from cds_service.client_auth.seen_tokens import store_for
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
@@ -19,6 +20,8 @@ from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 
 logger = logging.getLogger(__name__)
+
+KEY_SET_FOLDER = "key-sets"
 
 
 def utc_now() -> datetime:
@@ -77,8 +80,11 @@ def _gate(
         site,
         public_url=settings.public_url,
         seen=store_for(settings, monotonic=time.monotonic),
+        key_sets=KeySets(
+            monotonic=time.monotonic,
+            folder=settings.state_directory.expanduser() / KEY_SET_FOLDER,
+        ),
         clock=clock,
-        monotonic=time.monotonic,
         count_ignored_header=metrics.count_ignored_header,
     )
     if not any(client.can_prove_itself for client in site.clients):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ def key_set(*keys: SigningKey) -> dict[str, object]:
     return {"keys": [key.jwk for key in keys]}
 
 
+_RUN = secrets.token_hex(8)
+"""Keeps the nonces of two runs apart: a store may outlive a run."""
 _serial = iter(range(10**9))
 
 
@@ -86,7 +89,7 @@ def claims(**changes: object) -> dict[str, object]:
         "aud": AUDIENCE,
         "iat": START,
         "exp": START + 300,
-        "jti": f"jti-{next(_serial)}",
+        "jti": f"{_RUN}-{next(_serial)}",
     }
     return {name: value for name, value in (usual | changes).items() if value is not ...}
 

@@ -185,8 +185,8 @@ def _mangled(at: int) -> str:
     return ".".join(parts)
 
 
-def _other_signature() -> str:
-    return ".".join([*token().split(".")[:2], token().split(".")[2]])
+def _assembled(head: str, payload: Mapping[str, object], signature: str) -> str:
+    return ".".join([head.partition(".")[0], encode(payload), signature.split(".")[2]])
 
 
 TOKENS: dict[str, Callable[[], str]] = {
@@ -223,9 +223,16 @@ TOKENS: dict[str, Callable[[], str]] = {
     "lower-case algorithm": lambda: signed(header(alg="es384"), claims()),
     # R-SEC-03
     "wrong key with the right kid": lambda: signed(header(), claims(), _stranger()),
-    "payload changed": lambda: _mangled(1),
+    "payload changed": lambda: _assembled(token(), claims(), token()),
+    "payload no longer JSON": lambda: _mangled(1),
+    "header of another token": lambda: _assembled(token(rsa_key()), claims(), token()),
     "signature changed": lambda: _mangled(2),
-    "signature of another token": _other_signature,
+    "signature of another token": lambda: ".".join(
+        [*token().split(".")[:2], token().split(".")[2]]
+    ),
+    "key of another client under its kid (R-SEC-15)": lambda: signed(
+        header(kid="other-1"), claims(iss=SECOND)
+    ),
     "kid unknown": lambda: signed(header(kid="ec-2"), claims()),
     "kid of another key of the client": lambda: signed(header(kid="rsa-1"), claims()),
     "kid of another client": lambda: signed(header(kid="other-1"), claims(), ec_key("other-1")),

@@ -100,8 +100,8 @@ class ClientGate:
         *,
         public_url: str | None,
         seen: SeenTokens,
+        key_sets: KeySets,
         clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
         count_ignored_header: Callable[[], None],
     ) -> None:
         """Take the registered clients of `site`; `clock` gives the aware time of now."""
@@ -111,7 +111,7 @@ class ClientGate:
         self._public_url = public_url
         self._seen = seen
         self._clock = clock
-        self._key_sets = KeySets(monotonic=monotonic)
+        self._key_sets = key_sets
         self._count_ignored_header = count_ignored_header
 
     def admit(self, credentials: Credentials) -> RegisteredClient:

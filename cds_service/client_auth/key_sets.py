@@ -2,15 +2,20 @@
 
 Source: CDS Hooks 2.0, https://cds-hooks.hl7.org/2.0/#trusting-cds-clients (R-SEC-03, R-SEC-11).
 Only addresses of the site file are ever asked, without redirects, cookies or proxies of the
-environment, within limits of size and time. When an address fails, the last good set stays.
+environment, within limits of size and time. When an address fails, the last good set stays; a
+copy on disk is for workers that start meanwhile.
 """
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import requests
 import urllib3.exceptions
@@ -49,9 +54,10 @@ class _KeptSet:
 class KeySets:
     """All key sets of one process; used by all its threads."""
 
-    def __init__(self, *, monotonic: Callable[[], float]) -> None:
-        """`monotonic` is a clock in seconds that never goes back."""
+    def __init__(self, *, monotonic: Callable[[], float], folder: Path) -> None:
+        """`monotonic` is a clock in seconds that never goes back; `folder` may not exist yet."""
         self._monotonic = monotonic
+        self._folder = folder
         self._lock = threading.Lock()
         self._kept: dict[str, _KeptSet] = {}
         self._fetching: dict[str, threading.Lock] = {}
@@ -107,23 +113,39 @@ class KeySets:
                     return kept.keys
                 kept.asked_at = self._monotonic()
             try:
-                keys, problem = _fetch(jku, self._monotonic), ""
+                body = _fetch(jku, self._monotonic)
+                keys, problem = _keys_in(body), ""
+                self._remember(jku, body)
             except UnusableKeySet as error:
-                keys, problem = (), str(error)
+                keys, problem = kept.keys or self._remembered(jku), str(error)
+                logger.warning("key set not fetched", extra={"reason": problem})
             with self._lock:
-                return self._note(kept, keys, problem)
+                kept.keys, kept.problem = keys, problem
+                if not problem:
+                    kept.fetched_at = self._monotonic()
+                return keys
         finally:
             turn.release()
 
-    def _note(
-        self, kept: _KeptSet, keys: tuple[VerificationKey, ...], problem: str
-    ) -> tuple[VerificationKey, ...]:
-        kept.problem = problem
-        if problem:
-            logger.warning("key set not fetched", extra={"reason": problem})
-        else:
-            kept.keys, kept.fetched_at = keys, self._monotonic()
-        return kept.keys
+    def _remember(self, jku: str, body: bytes) -> None:
+        """Keep a good set for workers to come; without a folder to write to, do without."""
+        file = self._file_of(jku)
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # A name of its own, then a rename: nobody ever reads half a file.
+            with NamedTemporaryFile(dir=self._folder, delete=False) as draft:
+                draft.write(body)
+            Path(draft.name).replace(file)
+
+    def _remembered(self, jku: str) -> tuple[VerificationKey, ...]:
+        """Return the last good set of another worker or an earlier run; empty without one."""
+        try:
+            return _keys_in(self._file_of(jku).read_bytes())
+        except (OSError, UnusableKeySet):
+            return ()
+
+    def _file_of(self, jku: str) -> Path:
+        return self._folder / f"{hashlib.sha256(jku.encode()).hexdigest()}.json"
 
     def _may_ask(self, kept: _KeptSet) -> bool:
         asked = kept.asked_at
@@ -139,8 +161,8 @@ def _require(found: list[VerificationKey], client: RegisteredClient) -> list[Ver
     return found
 
 
-def _fetch(jku: str, monotonic: Callable[[], float]) -> tuple[VerificationKey, ...]:
-    """Return the usable keys at a registered address. Raises UnusableKeySet."""
+def _fetch(jku: str, monotonic: Callable[[], float]) -> bytes:
+    """Return what stands at a registered address. Raises UnusableKeySet."""
     give_up = monotonic() + SECONDS_TO_FETCH
     try:
         with (
@@ -154,9 +176,12 @@ def _fetch(jku: str, monotonic: Callable[[], float]) -> tuple[VerificationKey, .
         ):
             if response.status_code != HTTPStatus.OK:
                 raise UnusableKeySet(f"the address answers {response.status_code}")
-            body = _body_of(response, give_up, monotonic)
+            return _body_of(response, give_up, monotonic)
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         raise UnusableKeySet(f"the address fails: {type(error).__name__}") from None
+
+
+def _keys_in(body: bytes) -> tuple[VerificationKey, ...]:
     try:
         return read_key_set(strict_json.loads(body))
     except (MalformedRequest, TooLarge):
