@@ -7,6 +7,7 @@ same token exactly one succeeds. Neither keeps a `jti` itself, only its SHA-256.
 
 import hashlib
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -117,6 +118,8 @@ class SqlSeenTokens:
             pool_size=8,
             **_engine_options(self.kind),
         )
+        # Close pooled connections with the store, and not whenever each is collected.
+        weakref.finalize(self, self._engine.dispose)
         if self.kind == "sqlite":
             sa.event.listen(self._engine, "connect", _set_up_sqlite)
 
