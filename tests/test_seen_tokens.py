@@ -209,6 +209,8 @@ def test_a_table_that_was_dropped_is_made_again(tmp_path: Path) -> None:
     ("named", "says"),
     [
         ({"database_url": "mysql://me:secret@db/cds"}, "CDS_DATABASE_URL: must be sqlite"),
+        ({"database_url": "sqlite://"}, "CDS_DATABASE_URL: must be sqlite"),
+        ({"database_url": "sqlite:///:memory:"}, "CDS_DATABASE_URL: must be sqlite"),
         ({"database_url": "nothing:secret"}, "CDS_DATABASE_URL: must be sqlite"),
         ({"database_url": "postgresql://db:secret/cds"}, "CDS_DATABASE_URL: must be sqlite"),
         ({"redis_url": "http://:secret@cache"}, "CDS_REDIS_URL: must be redis"),

@@ -1,11 +1,13 @@
 """The site file: both forms of the code maps, the profile, and errors with file, line and key."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from client_tokens import ec_key, key_set
 
+from cds_service.client_auth.refusals import Reason
 from cds_service.errors import SettingsError
 from cds_service.json_web_keys import read_key_set
 from cds_service.orders import ImagingProtocol
@@ -182,3 +184,26 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="cannot be read"):
         load_site_file(path)
+
+
+def test_the_examples_of_the_operators_page_can_be_used() -> None:
+    page = (Path(__file__).parent.parent / "deploy" / "README.md").read_text("utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert 2 == len(examples)
+    assert all(parse_site_file(text, name="README").clients for text in examples)
+
+
+def test_every_key_of_a_client_is_on_the_operators_page() -> None:
+    root = Path(__file__).parent.parent
+    schema = json.loads((root / "cds_service/schemas/site-file.json").read_text("utf-8"))
+    page = (root / "deploy" / "README.md").read_text("utf-8")
+    keys = schema["properties"]["clients"]["items"]["properties"]
+
+    assert [] == [key for key in keys if f"| `{key}` |" not in page]
+
+
+def test_every_reason_of_a_refusal_is_on_the_operators_page() -> None:
+    page = (Path(__file__).parent.parent / "deploy" / "README.md").read_text("utf-8")
+
+    assert [] == [reason.value for reason in Reason if f"`{reason}`" not in page]

@@ -36,6 +36,8 @@ SECONDS_BETWEEN_FETCHES = 60
 MAX_SET_BYTES = 256 * 1024
 SECONDS_TO_FETCH = 1.0
 """So that a first call is still answered within its time budget."""
+SECONDS_TO_WAIT = 2 * SECONDS_TO_FETCH
+"""For another thread's request: an address that trickles headers must not hold every call."""
 
 _CHUNK_BYTES = 16 * 1024
 
@@ -105,7 +107,7 @@ class KeySets:
         with self._lock:
             kept = self._entry(jku)
             turn = self._fetching.setdefault(jku, threading.Lock())
-        if not turn.acquire(blocking=is_patient):
+        if not turn.acquire(timeout=SECONDS_TO_WAIT if is_patient else 0):
             return kept.keys
         try:
             with self._lock:

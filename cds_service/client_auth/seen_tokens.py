@@ -105,7 +105,9 @@ class SqlSeenTokens:
         given = sa.make_url(url)
         self._url = given.set(drivername=_DRIVERS.get(given.drivername, given.drivername))
         self.kind = self._url.get_backend_name()
-        if self.kind not in _KINDS:
+        in_memory = self.kind == "sqlite" and self._url.database in (None, "", ":memory:")
+        if self.kind not in _KINDS or in_memory:
+            # A memory of one process would let a replay in at the next worker.
             raise sa.exc.ArgumentError(self.kind)
         self._monotonic = monotonic
         self._lock = threading.Lock()
