@@ -24,6 +24,7 @@ from served import Served, served
 from cds_service.client_auth.gate import check_clients
 from cds_service.client_auth.seen_tokens import (
     SECONDS_KEPT_LONGER,
+    SECONDS_LEFT_ALONE,
     SEEN_TOKEN,
     RedisSeenTokens,
     SeenTokens,
@@ -170,13 +171,31 @@ def test_a_store_that_stops_refuses_with_503_and_recovers_without_a_restart(
         assert 'cds_client_refusals_total{reason="store-down"} 1.0' in to.get("/metrics").text
 
         server.start()
-        assert 200 == fire(to, hook_request(), headers=bearer(kept)).status_code
+        time.sleep(SECONDS_LEFT_ALONE)
         assert 200 == to.get("/health/ready").status_code
+        assert 200 == fire(to, hook_request(), headers=bearer(kept)).status_code
         if kind == "postgresql":
             # Killed as by a power cut, and yet nothing acknowledged is lost.
             assert 401 == fire(to, hook_request(), headers=bearer(spent)).status_code
         server.kill()
     assert "127.0.0.1" not in repr([vars(r) for r in caplog.records])
+
+
+def test_a_store_that_has_just_failed_is_left_alone_for_a_moment() -> None:
+    """Each call would wait a second or two for it, and all threads of a worker with them."""
+    moments = [0.0]
+    with own_redis() as server:
+        settings = Settings(redis_url=server.url)
+        store = store_for(settings, monotonic=lambda: moments[0])
+        server.kill()
+        with pytest.raises(StoreDown, match="ConnectionError"):
+            is_new(store, "a")
+        server.start()
+
+        with pytest.raises(StoreDown, match="just failed"):
+            is_new(store, "a")
+        moments[0] = SECONDS_LEFT_ALONE
+        assert is_new(store, "a")
 
 
 def test_a_store_that_comes_up_after_the_service_is_used(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ same token exactly one succeeds. Neither keeps a `jti` itself, only its SHA-256.
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,8 @@ from cds_service.settings import Settings
 
 SECONDS_KEPT_LONGER = 300
 """After a token has ended: clocks of replicas may differ by so much before a replay gets in."""
+SECONDS_LEFT_ALONE = 0.5
+"""After a failure; in between, calls are refused at once."""
 
 _SECONDS_TO_ANSWER = 1
 _SECONDS_BETWEEN_PURGES = 300
@@ -64,8 +66,9 @@ class RedisSeenTokens:
             url,
             socket_timeout=_SECONDS_TO_ANSWER,
             socket_connect_timeout=_SECONDS_TO_ANSWER,
-            # One more try: a pooled connection may be one that the server has closed.
-            retry=Retry(NoBackoff(), 1),
+            # One more try: a pooled connection may be one that the server has closed. None after
+            # a time-out: the first try may have counted, and the second would look like a replay.
+            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
 
     def is_new(self, client_id: str, jti: str, *, expires_at: int, now: float) -> bool:
@@ -163,13 +166,12 @@ class SqlSeenTokens:
     def _require_table(self) -> None:
         if self._has_table:
             return
-        with self._lock:
-            if self.kind == "sqlite" and self._url.database:
-                Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Workers start together: another one may make the table in between.
-            with suppress(DBAPIError):
-                _METADATA.create_all(self._engine)
-            self._has_table = sa.inspect(self._engine).has_table(SEEN_TOKEN.name)
+        if self.kind == "sqlite" and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # No lock: workers start together anyway, and another one may make it in between.
+        with suppress(DBAPIError):
+            _METADATA.create_all(self._engine)
+        self._has_table = sa.inspect(self._engine).has_table(SEEN_TOKEN.name)
 
     def _purge_now_and_then(self, now: float) -> None:
         with self._lock:
@@ -181,6 +183,41 @@ class SqlSeenTokens:
             self.purge(now)
 
 
+class FailingFast:
+    """A store that, once it has failed, is left alone for a moment: calls do not queue for it."""
+
+    def __init__(self, store: SeenTokens, *, monotonic: Callable[[], float]) -> None:
+        """`monotonic` is a clock in seconds that never goes back."""
+        self._store = store
+        self._monotonic = monotonic
+        self._try_again_at = monotonic()
+
+    @property
+    def kind(self) -> str:
+        """That of the store."""
+        return self._store.kind
+
+    def is_new(self, client_id: str, jti: str, *, expires_at: int, now: float) -> bool:
+        """Return True the first time."""
+        with self._watched():
+            return self._store.is_new(client_id, jti, expires_at=expires_at, now=now)
+
+    def check(self) -> None:
+        """Raise StoreDown unless the store answers."""
+        with self._watched():
+            self._store.check()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        if self._monotonic() < self._try_again_at:
+            raise StoreDown("it has just failed")
+        try:
+            yield
+        except StoreDown:
+            self._try_again_at = self._monotonic() + SECONDS_LEFT_ALONE
+            raise
+
+
 def store_for(settings: Settings, *, monotonic: Callable[[], float]) -> SeenTokens:
     """Return the store that the settings name; it connects when first needed.
 
@@ -188,11 +225,12 @@ def store_for(settings: Settings, *, monotonic: Callable[[], float]) -> SeenToke
     """
     try:
         if settings.redis_url is not None:
-            return RedisSeenTokens(settings.redis_url)
+            return FailingFast(RedisSeenTokens(settings.redis_url), monotonic=monotonic)
     except ValueError:
         raise SettingsError("CDS_REDIS_URL: must be redis://, rediss:// or unix://") from None
     try:
-        return SqlSeenTokens(settings.store_url, monotonic=monotonic)
+        store = SqlSeenTokens(settings.store_url, monotonic=monotonic)
+        return FailingFast(store, monotonic=monotonic)
     except (SQLAlchemyError, ValueError, ImportError):
         raise SettingsError(
             "CDS_DATABASE_URL: must be sqlite:///path or postgresql://user@host/database"
