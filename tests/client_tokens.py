@@ -1,6 +1,7 @@
 """Keys, tokens of every good and bad kind, and a key server, for the tests of client tokens."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -160,6 +161,7 @@ class KeyServer:
         self.headers: dict[str, str] = {}
         self.body = b""
         self.pause_seconds = 0.0
+        self.trickles = False
         self.paths: list[str] = []
         self._stopping = threading.Event()
         self.give(*keys)
@@ -177,7 +179,12 @@ class KeyServer:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(outer.body)))
                 self.end_headers()
-                self.wfile.write(outer.body)
+                step = 1 if outer.trickles else len(outer.body) or 1
+                for start in range(0, len(outer.body), step):
+                    with contextlib.suppress(ConnectionError):
+                        self.wfile.write(outer.body[start : start + step])
+                    if outer.trickles and outer._stopping.wait(0.05):
+                        break
 
         self._listener = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self._listener.daemon_threads = True

@@ -40,6 +40,7 @@ from http_service import (
 from werkzeug.test import TestResponse
 
 from cds_service.client_auth.gate import NO_CLIENT
+from cds_service.client_auth.refusals import Reason
 from cds_service.protocol import operation_outcome
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import parse_site_file
@@ -344,6 +345,134 @@ TOKENS: dict[str, Callable[[], str]] = {
 }
 
 
+REASONS: Mapping[Reason, tuple[str, ...]] = {
+    Reason.ALGORITHM: (
+        "alg none with a signature",
+        "alg empty",
+        "alg missing",
+        "alg a list",
+        "HS256 with the public PEM",
+        "HS384 with the public PEM",
+        "HS384 with the public DER",
+        "HS384 with the public JWK",
+        "HS512 with an empty secret",
+        "RS256, which the client is not allowed",
+        "RS512, which the client is not allowed",
+        "PS384, which the client is not allowed",
+        "lower-case algorithm",
+    ),
+    Reason.UNKNOWN_KEY: (
+        "RS384 header over an ES384 signature",
+        "ES384 header over an RS384 signature",
+        "kid unknown",
+        "kid of another key of the client",
+        "kid of another client",
+        "kid like a path",
+        "kid like SQL",
+        "iss of another client (R-SEC-15)",
+        "key of another client (R-SEC-15)",
+    ),
+    Reason.SIGNATURE: (
+        "ES384 header with a P-256 key",
+        "wrong key with the right kid",
+        "payload changed",
+        "header of another token",
+        "signature changed",
+        "signature of another token",
+        "key of another client under its kid (R-SEC-15)",
+        "truncated",
+    ),
+    Reason.HEADER: (
+        "kid too long",
+        "kid missing (R-SEC-07)",
+        "kid empty",
+        "kid a number",
+        "jwk in the header",
+        "x5u in the header",
+        "x5c in the header",
+        "crit in the header",
+        "crit empty",
+        "b64 false",
+        "typ missing (R-SEC-07)",
+        "typ another",
+    ),
+    Reason.JKU: (
+        "jku foreign (R-SEC-11)",
+        "jku a number",
+    ),
+    Reason.ISSUER: (
+        "iss missing",
+        "all claims missing",
+        "iss empty",
+        "iss null",
+        "iss a list",
+        "iss with a trailing slash",
+        "iss in upper case",
+        "iss of nobody",
+    ),
+    Reason.CLAIMS: (
+        "aud missing",
+        "exp missing",
+        "iat missing",
+        "jti missing",
+        "aud a list in a list",
+        "aud a list with a number",
+        "aud an object",
+        "aud a very long list",
+        "nbf as text",
+        "exp as text",
+        "exp a float",
+        "exp beyond 64 bits",
+        "exp negative",
+        "exp true",
+        "exp null",
+        "iat as text",
+        "iat false",
+        "jti empty",
+        "jti too long",
+        "jti a number",
+        "jti a list",
+        "tenant a number",
+    ),
+    Reason.SUBJECT: ("sub a number",),
+    Reason.AUDIENCE: (
+        "aud of another service",
+        "aud of discovery",
+        "aud of the base",
+        "aud of feedback on the hook",
+        "aud a prefix",
+        "aud with a suffix",
+        "aud with a query",
+        "aud in upper case",
+        "aud of another host",
+        "aud empty",
+        "aud an empty list",
+    ),
+    Reason.EXPIRED: (
+        "expired",
+        "expired by exactly the leeway",
+    ),
+    Reason.NOT_YET_VALID: (
+        "not valid yet (R-SEC-12)",
+        "iat in the future",
+    ),
+    Reason.LIFETIME: (
+        "iat old",
+        "lifetime too long",
+        "lifetime of 30 days",
+        "ends before it begins",
+        "exp huge",
+    ),
+    Reason.NOT_ONE_TOKEN: (
+        "empty",
+        "white space before",
+        "white space inside",
+        "JSON serialization",
+    ),
+}
+"""Which check must have caught which token; the rest are malformed, the first check of all."""
+
+
 @pytest.mark.parametrize("name", TOKENS)
 def test_a_bad_token_is_refused_bare_and_the_body_is_not_read(
     closed: Callable[..., FlaskClient], name: str
@@ -355,8 +484,9 @@ def test_a_bad_token_is_refused_bare_and_the_body_is_not_read(
     )
     response = knock(to, bearer(TOKENS[name]()))
 
+    caught_by = next((reason for reason in REASONS if name in REASONS[reason]), Reason.MALFORMED)
     assert is_bare(response)
-    assert 1 == sum(reasons(to).values())
+    assert {caught_by.value: 1} == reasons(to)
 
 
 def is_bare(response: TestResponse) -> bool:
@@ -529,6 +659,22 @@ def test_a_listed_audience_counts_but_not_for_another_service(
     )
     assert is_bare(knock(to, bearer(token(aud=old + "lumbar-mri-order-sign"))))
     assert is_bare(knock(to, bearer(token(aud="urn:lumba"))))
+
+
+def test_without_a_public_url_only_listed_audiences_count(tmp_path: Path) -> None:
+    """R-SEC-09: never one guessed from the request's Host."""
+    settings = Settings(state_directory=tmp_path)
+    site = parse_site_file(site_text(client_entry(audiences=["urn:lumbar"])), name="site.yaml")
+    to = client(settings, site=site)
+
+    assert 200 == fire(to, hook_request(), headers=bearer(token(aud="urn:lumbar"))).status_code
+    for guessed in (
+        ORDER_SELECT,
+        f"http://localhost{ORDER_SELECT}",
+        AUDIENCE,
+        f"None{ORDER_SELECT}",
+    ):
+        assert is_bare(knock(to, bearer(token(aud=guessed))))
 
 
 def test_without_any_client_the_service_says_why_it_is_not_ready(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -237,12 +238,13 @@ def test_a_gzip_bomb_is_given_up(key_sets: KeySets, server: KeyServer) -> None:
     assert "bytes" in key_sets.problems()[server.url]
 
 
-def test_a_slow_address_is_given_up_in_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("pause", "trickles"), [(10.0, False), (0.0, True)])
+def test_a_slow_address_is_given_up_in_time(
+    tmp_path: Path, *, pause: float, trickles: bool
+) -> None:
     """With the real clock: a call must not wait for it longer than its budget."""
-    import time  # noqa: PLC0415  # the only test here that measures
-
     with KeyServer(ec_key()) as slow:
-        slow.pause_seconds = 10
+        slow.pause_seconds, slow.trickles = pause, trickles
         began = time.monotonic()
         key_sets = KeySets(monotonic=time.monotonic, folder=tmp_path)
 

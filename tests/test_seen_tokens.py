@@ -33,8 +33,8 @@ from cds_service.client_auth.seen_tokens import (
     store_for,
 )
 from cds_service.errors import SettingsError
-from cds_service.settings import Settings
-from cds_service.site_file import parse_site_file
+from cds_service.settings import ClientAuth, Settings
+from cds_service.site_file import load_site_file, parse_site_file
 
 NOW = 1_800_000_000
 STORES = ("sqlite", "postgresql", "redis")
@@ -161,8 +161,9 @@ def test_a_store_that_stops_refuses_with_503_and_recovers_without_a_restart(
 
         server.kill()
         kept = token()
-        refused = fire(to, hook_request(), headers=bearer(kept))
         ready = to.get("/health/ready")
+        time.sleep(SECONDS_LEFT_ALONE)
+        refused = fire(to, hook_request(), headers=bearer(kept))
         assert 503 == refused.status_code
         assert "unavailable" == error_code(refused)
         assert 503 == ready.status_code
@@ -309,5 +310,8 @@ def test_without_a_public_url_each_client_must_list_audiences(tmp_path: Path) ->
 
     with pytest.raises(AssertionError, match="CDS_PUBLIC_URL: must be set, or each client"), start:
         pass
+    with pytest.raises(SettingsError, match="CDS_PUBLIC_URL"):
+        check_clients(Settings(), load_site_file(site_file))
+    check_clients(Settings(client_auth=ClientAuth.OFF), load_site_file(site_file))
     listed = parse_site_file(site_text(client_entry(audiences=[AUDIENCE])), name="site.yaml")
     check_clients(Settings(), listed)

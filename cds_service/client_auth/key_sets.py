@@ -68,8 +68,6 @@ class KeySets:
         """Return the keys that may have signed the token. Raises a refusal if there is none."""
         if client.keys:
             return _require(fitting_keys(token, client.keys), client)
-        if not client.jku:
-            raise refusal(Reason.NO_KEYS, client.id)
         kept = self._current(client.jku)
         found = fitting_keys(token, kept)
         if not found:
