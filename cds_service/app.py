@@ -1,6 +1,7 @@
 """The WSGI application: the only place that wires settings, knowledge, clock and network."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,9 @@ from pathlib import Path
 from flask import Flask
 
 from cds_service import routes
+from cds_service.client_auth.gate import NO_CLIENT, OPEN_TO_ALL, ClientGate, Gate, OpenGate
+from cds_service.client_auth.key_sets import KeySets
+from cds_service.client_auth.seen_tokens import store_for
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
@@ -16,6 +20,8 @@ from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 
 logger = logging.getLogger(__name__)
+
+KEY_SET_FOLDER = "key-sets"
 
 
 def utc_now() -> datetime:
@@ -42,6 +48,11 @@ def create_app(
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
+    metrics = Metrics(
+        services={s.id: s.hook for s in knowledge.services},
+        override_codes=[code for code, _ in knowledge.wording.override_reasons],
+        shared_in=shared_metrics,
+    )
     routes.install(
         app,
         routes.Wiring(
@@ -49,18 +60,33 @@ def create_app(
             knowledge=knowledge,
             site=site,
             switch=ModeSwitch(settings.mode, settings.switch_file),
-            metrics=Metrics(
-                services={s.id: s.hook for s in knowledge.services},
-                override_codes=[code for code, _ in knowledge.wording.override_reasons],
-                shared_in=shared_metrics,
-            ),
+            metrics=metrics,
             reader=FhirReader(),
+            gate=_gate(settings, site, clock, metrics),
             clock=clock,
             review=review,
         ),
     )
-    if settings.client_auth is ClientAuth.OFF:
-        logger.warning("open to all", extra={"reason": routes.OPEN_TO_ALL})
-    else:
-        logger.error("every call is refused", extra={"reason": routes.REFUSED_TO_ALL})
     return app
+
+
+def _gate(
+    settings: Settings, site: SiteFile, clock: Callable[[], datetime], metrics: Metrics
+) -> Gate:
+    if settings.client_auth is ClientAuth.OFF:
+        logger.warning("open to all", extra={"reason": OPEN_TO_ALL})
+        return OpenGate()
+    gate = ClientGate(
+        site,
+        public_url=settings.public_url,
+        seen=store_for(settings, monotonic=time.monotonic),
+        key_sets=KeySets(
+            monotonic=time.monotonic,
+            folder=settings.state_directory.expanduser() / KEY_SET_FOLDER,
+        ),
+        clock=clock,
+        count_ignored_header=metrics.count_ignored_header,
+    )
+    if not any(client.can_prove_itself for client in site.clients):
+        logger.error("every call is refused", extra={"reason": NO_CLIENT})
+    return gate

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.exceptions import HTTPException
 
-from cds_service.errors import ClientError, NotAuthenticated, Overloaded
+from cds_service.errors import ClientError, NotAuthenticated, Overloaded, Unavailable
 
 _BY_STATUS: Mapping[int, tuple[str, str]] = {
     400: ("malformed-request", "The request is malformed."),
@@ -33,7 +33,7 @@ class ErrorAnswer:
 
 def translate(error: Exception) -> ErrorAnswer:
     """Return the answer to any exception; what is not foreseen is a failure of our own."""
-    if isinstance(error, ClientError | Overloaded):
+    if isinstance(error, ClientError | Overloaded | Unavailable):
         refusal = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
         return ErrorAnswer(status=error.status, code=error.code, text=str(error), headers=refusal)
     status = error.code or 0 if isinstance(error, HTTPException) else 0

@@ -12,6 +12,7 @@ CdsError
 │   ├── TooLarge             413  bytes, entries or depth
 │   └── WrongMediaType       415
 ├── Overloaded               503
+├── Unavailable              503  what the service needs is down
 ├── KnowledgeError           a knowledge folder that is not perfectly well formed
 └── SettingsError            an environment or site file that cannot be used
 """
@@ -24,6 +25,12 @@ class CdsError(Exception):
 
     status = 500
     code = "internal-error"
+
+    def __init__(self, text: str = "", *, reason: str = "", client: str = "") -> None:
+        """Keep the text for the caller; `reason` and the id of the client are for the log only."""
+        super().__init__(text)
+        self.reason = reason
+        self.client = client
 
 
 class ClientError(CdsError):
@@ -84,6 +91,13 @@ class Overloaded(CdsError):
 
     status = 503
     code = "overloaded"
+
+
+class Unavailable(CdsError):
+    """Something that the service needs is down for now; the call may come again."""
+
+    status = 503
+    code = "unavailable"
 
 
 class KnowledgeError(CdsError):

@@ -48,6 +48,7 @@ LOG_KEYS = (
     "workers",
     "threads",
     "file",
+    "client",
     "reason",
 )
 """The only keys that a log line may carry beside time, level, message and place."""
@@ -145,6 +146,14 @@ class Metrics:
             "feedback", "Feedback entries", "service", "outcome", "override_code"
         )
         self._refused = self._counter("requests_refused", "Requests refused", "status", "code")
+        self._client_refusals = self._counter(
+            "client_refusals",
+            "Calls refused because of who called, or could not prove it",
+            "reason",
+        )
+        self._ignored_headers = self._counter(
+            "proxy_headers_ignored", "Certificate subjects sent by others than the site's proxies"
+        )
 
     def count_call(self, service_id: str, status: int, seconds: float) -> None:
         """Count one hook call; an unknown service id is counted as `other`."""
@@ -178,6 +187,14 @@ class Metrics:
     def count_refused(self, status: int, code: str) -> None:
         """Count one request that was answered with an error."""
         self._refused.labels(str(status), code).inc()
+
+    def count_client_refusal(self, reason: str) -> None:
+        """Count one call whose client was not let in; `reason` is a word of ours."""
+        self._client_refusals.labels(reason).inc()
+
+    def count_ignored_header(self) -> None:
+        """Count one header with a certificate subject that was not believed."""
+        self._ignored_headers.inc()
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus text form, those of the other workers included."""

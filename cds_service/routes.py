@@ -15,10 +15,11 @@ from gunicorn.http.errors import InvalidChunkSize, ParseException
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from cds_service import __version__, pages, strict_json
+from cds_service.client_auth.gate import Credentials, Gate
 from cds_service.error_translation import translate
 from cds_service.errors import (
+    CdsError,
     MalformedRequest,
-    NotAuthenticated,
     TooLarge,
     UnknownService,
     WrongMediaType,
@@ -42,7 +43,9 @@ from cds_service.protocol import (
     parse_request,
     strip_empty,
 )
-from cds_service.settings import ClientAuth, Mode, Settings
+from cds_service.readiness import readiness, warnings_of
+from cds_service.registered_clients import RegisteredClient
+from cds_service.settings import Mode, Settings
 from cds_service.site_file import SiteFile
 from cds_service.unmapped_codes import count_unmapped
 
@@ -50,15 +53,6 @@ logger = logging.getLogger(__name__)
 
 FEEDBACK_EXTENSION = "org.lumbar-mri-cds.feedback"
 KNOWLEDGE_EXTENSION = "org.lumbar-mri-cds.knowledge"
-
-REFUSED_TO_ALL = (
-    "CDS_CLIENT_AUTH is required, but this version cannot check client tokens yet: every hook and "
-    "feedback call is refused with 401."
-)
-OPEN_TO_ALL = (
-    "CDS_CLIENT_AUTH is off: anyone who can reach this address may call the service. Keep it so "
-    "only for tests, or behind mutual TLS or an address list."
-)
 
 _SECONDS_FOR_JUDGING = 0.05
 _JSON_TYPES = frozenset({"application/json", "application/fhir+json"})
@@ -75,6 +69,7 @@ class Wiring:
     switch: ModeSwitch
     metrics: Metrics
     reader: FhirReader
+    gate: Gate
     clock: Callable[[], datetime]
     """Aware time of now."""
     review: str
@@ -118,7 +113,7 @@ def call_service(service_id: str) -> Response:
     """Answer one hook call: the whole story."""
     wiring = _wiring()
     call = _begin(service_id)
-    _require_client_token(wiring.settings)
+    client = _admit(wiring, call)
     service = _service(wiring.knowledge, service_id)
     mode = wiring.switch.current()
     call.details |= {"hook": service.hook, "mode": mode.value}
@@ -133,7 +128,7 @@ def call_service(service_id: str) -> Response:
     sources = complete(
         hook_request,
         wiring.knowledge,
-        allowed_servers=wiring.settings.fhir_servers,
+        allowed_servers=client.fhir_servers if client else wiring.settings.fhir_servers,
         reader=wiring.reader,
         budget_seconds=_seconds_for_reading(wiring.settings, call),
         monotonic=time.monotonic,
@@ -156,7 +151,7 @@ def feedback(service_id: str) -> Response:
     """Take feedback (R-FB-01). It is counted; nothing of it is stored yet."""
     wiring = _wiring()
     call = _begin(service_id, is_hook_call=False)
-    _require_client_token(wiring.settings)
+    _admit(wiring, call)
     service = _service(wiring.knowledge, service_id)
     entries = parse_feedback(_json_body())
     for entry in entries:
@@ -176,24 +171,7 @@ def live() -> Response:
 def ready() -> Response:
     """Answer whether hook calls can be served, with what, and what an operator should know."""
     wiring = _wiring()
-    mode = wiring.switch.current()
-    is_ready = wiring.settings.client_auth is ClientAuth.OFF
-    knowledge = wiring.knowledge
-    body = {
-        "status": "ready" if is_ready else "not-ready",
-        "version": __version__,
-        "knowledge": {
-            "id": knowledge.id,
-            "version": knowledge.version,
-            "digest": knowledge.digest,
-            "approval": knowledge.approval.state,
-        },
-        "mode": mode.value,
-        "clientAuth": wiring.settings.client_auth.value,
-        "database": "not used in this version",
-        "keySets": "not used in this version",
-        "warnings": _warnings(wiring),
-    }
+    is_ready, body = readiness(wiring.knowledge, wiring.settings, wiring.switch, wiring.gate)
     return _json(strip_empty(body), status=200 if is_ready else 503)
 
 
@@ -207,7 +185,8 @@ def metrics() -> Response:
 def front_page() -> Response:
     """Answer the page for people."""
     wiring = _wiring()
-    return _page(pages.front_page(wiring.knowledge, __version__, _warnings(wiring)))
+    warnings = warnings_of(wiring.switch, wiring.gate)
+    return _page(pages.front_page(wiring.knowledge, __version__, warnings))
 
 
 @hooks.get("/knowledge/<knowledge_id>")
@@ -237,10 +216,19 @@ def _seconds_for_reading(settings: Settings, call: _Call) -> float:
     return max(settings.time_budget_ms / 1000 - spent - _SECONDS_FOR_JUDGING, 0.0)
 
 
-def _require_client_token(settings: Settings) -> None:
-    """Refuse before the body is read (R-SEC-16). No token can be checked yet, so none is good."""
-    if settings.client_auth is ClientAuth.REQUIRED:
-        raise NotAuthenticated("This call needs a client token.")
+def _admit(wiring: Wiring, call: _Call) -> RegisteredClient | None:
+    """Return who calls, before the body is read (R-SEC-16); None when nobody is asked."""
+    client = wiring.gate.admit(
+        Credentials(
+            header=request.headers.get,
+            sender=request.remote_addr or "",
+            service_id=call.service_id,
+            is_feedback=not call.is_hook_call,
+        )
+    )
+    if client is not None:
+        call.details["client"] = client.id
+    return client
 
 
 def _service(knowledge: Knowledge, service_id: str) -> ServiceDescription:
@@ -295,17 +283,6 @@ def _record(
     }
 
 
-def _warnings(wiring: Wiring) -> list[str]:
-    required = wiring.settings.client_auth is ClientAuth.REQUIRED
-    warnings = [REFUSED_TO_ALL if required else OPEN_TO_ALL]
-    mode = wiring.switch.current()
-    if mode is not Mode.LIVE:
-        warnings.append(f"The mode is {mode.value}: no cards are shown.")
-    if wiring.switch.problem:
-        warnings.append(f"CDS_SWITCH_FILE: {wiring.switch.problem}.")
-    return warnings
-
-
 def _catalogue(knowledge: Knowledge) -> object:
     known = {"id": knowledge.id, "version": knowledge.version, "digest": knowledge.digest}
     return strip_empty(
@@ -343,8 +320,12 @@ def _error_answer(error: Exception) -> Response:
     if failure.is_ours:
         logger.error("internal error", exc_info=error)
     _wiring().metrics.count_refused(failure.status, failure.code)
+    details: dict[str, object] = {"error": failure.code}
+    if isinstance(error, CdsError) and error.reason:
+        _wiring().metrics.count_client_refusal(error.reason)
+        details |= {"reason": error.reason, "client": error.client}
     if (call := g.get("call")) is not None:
-        call.details["error"] = failure.code
+        call.details |= details
     answer = Response(
         strict_json.dumps(operation_outcome(failure.status, failure.code, failure.text)),
         status=failure.status,

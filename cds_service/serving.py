@@ -12,6 +12,7 @@ import shutil
 import socket
 import struct
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +26,13 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from cds_service.app import create_app, utc_now
+from cds_service.client_auth.gate import check_clients
+from cds_service.client_auth.seen_tokens import store_for
 from cds_service.errors import SettingsError
 from cds_service.knowledge import Knowledge
 from cds_service.observability import set_up_logging, share_metrics
-from cds_service.settings import Settings
-from cds_service.site_file import load_site_file
+from cds_service.settings import ClientAuth, Settings
+from cds_service.site_file import SiteFile, load_site_file
 
 if TYPE_CHECKING:
     from gunicorn._types import _WSGIAppType
@@ -114,7 +117,7 @@ class _Server(BaseApplication):
         self._review = review
         self._options = options
         self._clock = clock
-        self._site = load_site_file(settings.site_file)
+        self._site = _checked_site(settings)
         self._metrics_directory = Path(tempfile.mkdtemp(prefix="cds-metrics-"))
         super().__init__()
 
@@ -158,7 +161,7 @@ class _Server(BaseApplication):
     def reload(self) -> None:
         """Read the site file again (SIGHUP). A faulty one is reported and the former one kept."""
         try:
-            self._site = load_site_file(self._settings.site_file)
+            self._site = _checked_site(self._settings)
         except SettingsError as error:
             logger.error("site file not reloaded", extra={"reason": str(error)})  # noqa: TRY400  # the text is the report; a trace adds nothing
         super().reload()
@@ -183,6 +186,16 @@ class _Server(BaseApplication):
 
     def _on_exit(self, _arbiter: Arbiter) -> None:
         shutil.rmtree(self._metrics_directory, ignore_errors=True)
+
+
+def _checked_site(settings: Settings) -> SiteFile:
+    """Return the site file. Raises SettingsError if it or the store's URL cannot be used."""
+    site = load_site_file(settings.site_file)
+    check_clients(settings, site)
+    if settings.client_auth is ClientAuth.REQUIRED:
+        # It connects in the workers; here only a URL that nobody can use is found out.
+        store_for(settings, monotonic=time.monotonic)
+    return site
 
 
 class _JsonLogger(Logger):

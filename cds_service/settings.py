@@ -19,7 +19,8 @@ from cds_service.errors import SettingsError
 PREFIX = "CDS_"
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
-_LATER = "Accepted and checked; used from a later version."
+_STATE_FOLDER = "lumbar-mri-cds"
+_STORE_FILE = "store.sqlite3"
 
 
 class ClientAuth(StrEnum):
@@ -54,22 +55,22 @@ DESCRIPTIONS = tuple(
         (
             "PUBLIC_URL",
             "none",
-            f"Base URL that clients use, for the `aud` of their tokens. {_LATER}",
+            "Base URL for clients: `aud` of a token is `{CDS_PUBLIC_URL}/cds-services/{id}`.",
         ),
         (
             "CLIENT_AUTH",
             "required",
-            "`required` or `off`. Tokens cannot be checked yet: `required` refuses all hook calls.",
+            "`required`: only clients of the site file may call. `off`: anybody may.",
         ),
         (
             "SITE_FILE",
             "none",
-            "YAML file of the site: its own order and exam codes. Read again on SIGHUP.",
+            "YAML file of the site: its clients, its order and exam codes. Read again on SIGHUP.",
         ),
         (
             "FHIR_SERVERS",
             "none",
-            "FHIR base URLs that may be read when a call names them; separated by blanks.",
+            "FHIR base URLs that a call may name, with CDS_CLIENT_AUTH=off; separated by blanks.",
         ),
         (
             "HOOKS_PATH",
@@ -87,8 +88,16 @@ DESCRIPTIONS = tuple(
             "none",
             "A file that holds `live`, `silent` or `off` and overrides CDS_MODE within a second.",
         ),
-        ("DATABASE_URL", "none", f"SQLAlchemy URL of the decision store. {_LATER}"),
-        ("REDIS_URL", "none", f"Replay cache shared by several replicas. {_LATER}"),
+        (
+            "DATABASE_URL",
+            "SQLite, state directory",
+            "SQLAlchemy URL of the store (seen tokens): `postgresql://…` with several replicas.",
+        ),
+        (
+            "REDIS_URL",
+            "none",
+            "Keeps the seen tokens, shared by all replicas, in place of the store.",
+        ),
         (
             "TIME_BUDGET_MS",
             "1500",
@@ -124,12 +133,20 @@ class Settings:
     mode: Mode = Mode.LIVE
     switch_file: Path | None = None
     database_url: str | None = field(default=None, repr=False)
-    """May hold a password, so it is never shown."""
+    """May hold a password, so it is never shown. None: a file in the state directory."""
     redis_url: str | None = field(default=None, repr=False)
     time_budget_ms: int = 1500
     max_body_bytes: int = 10 * 1024 * 1024
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     cors_origins: tuple[str, ...] = ()
+    state_directory: Path = Path("~/.local/state") / _STATE_FOLDER
+    """What the service writes here; `$XDG_STATE_HOME/lumbar-mri-cds` where that is set."""
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store."""
+        file = self.state_directory.expanduser() / _STORE_FILE
+        return self.database_url or f"sqlite:///{file}"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
@@ -160,6 +177,7 @@ class Settings:
             ),
             time_zone=reader.read("TIME_ZONE", _zone, usual.time_zone),
             cors_origins=reader.read("CORS_ORIGINS", _several(_origin), usual.cors_origins),
+            state_directory=_state_directory(environ) or usual.state_directory,
         )
         reader.finish()
         return settings
@@ -185,6 +203,12 @@ class _Reader:
     def finish(self) -> None:
         if self._problems:
             raise SettingsError("\n".join(self._problems))
+
+
+def _state_directory(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that the XDG base directory specification gives; None for the usual one."""
+    named = Path(environ.get("XDG_STATE_HOME", ""))
+    return named / _STATE_FOLDER if named.is_absolute() else None
 
 
 def _unknown(name: str) -> str:

@@ -1,33 +1,29 @@
 """The site file (CDS_SITE_FILE): what one health system knows about its own codes and clients.
 
-The schema is `schemas/site-file.json`. This version uses `orderCodes`, `examCodes` and the client
-profile; the other keys are checked, so that one file serves later versions too.
+The schema is `schemas/site-file.json`. This version uses `clients`, `proxy`, `orderCodes` and
+`examCodes`; the other keys are checked, so that one file serves later versions too.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from cds_service.errors import SettingsError
-from cds_service.json_schemas import Schema, is_array, is_object
+from cds_service.json_schemas import Schema
 from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
 from cds_service.orders import ImagingProtocol
+from cds_service.registered_clients import (
+    ClientProfile,
+    RegisteredClient,
+    TrustedProxy,
+    plain,
+    read_clients,
+    read_proxy,
+)
 from cds_service.value_sets import canonical_system
 
 _SCHEMA = Schema("site-file")
 _NOT_A_LUMBAR_MRI = "none"
-
-
-class ClientProfile(StrEnum):
-    """What the EHR at the other end can take."""
-
-    STANDARD = "standard"
-    EPIC = "epic"
-    """One action a suggestion, `selectionBehavior: any`, override codes from a map."""
-    TEXT_ONLY = "text-only"
-    """No suggestions: the text alone is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +36,9 @@ class SiteFile:
     """Codes and titles of exams in the chart."""
     profile: ClientProfile = ClientProfile.STANDARD
     """Of a call whose client is not known; that of the only client where the file names one."""
+    clients: tuple[RegisteredClient, ...] = ()
+    proxy: TrustedProxy | None = None
+    """Proxies that may vouch for a client; None: nobody may."""
 
 
 NO_SITE_FILE = SiteFile()
@@ -65,28 +64,25 @@ def parse_site_file(text: str, *, name: str) -> SiteFile:
     root = read_yaml(text, name, problems)
     if problems.found:
         raise SettingsError("\n".join(problems.found))
-    value = _plain(root)
+    value = plain(root)
     found = [
         f"{name}:{_line_at(root, path)}: {says}" for path, says in sorted(_SCHEMA.problems(value))
     ]
     if found:
         raise SettingsError("\n".join(found))
-    content = value if is_object(value) else {}
+    order_codes = _site_codes(root, "orderCodes", problems)
+    exam_codes = _site_codes(root, "examCodes", problems)
+    clients = read_clients(root, problems)
+    proxy = read_proxy(root, problems)
+    if problems.found:
+        raise SettingsError("\n".join(problems.found))
     return SiteFile(
-        order_codes=_site_codes(root, "orderCodes"),
-        exam_codes=_site_codes(root, "examCodes"),
-        profile=_profile(content),
+        order_codes=order_codes,
+        exam_codes=exam_codes,
+        profile=_profile(root.text_at("profile"), clients),
+        clients=clients,
+        proxy=proxy,
     )
-
-
-def _plain(node: Node) -> object:
-    match node.value:
-        case str():
-            return node.value
-        case tuple():
-            return [_plain(item) for item in node.value]
-        case _:
-            return {key: _plain(member) for key, member in node.value.items()}
 
 
 def _line_at(root: Node, path: tuple[str | int, ...]) -> int:
@@ -100,18 +96,17 @@ def _line_at(root: Node, path: tuple[str | int, ...]) -> int:
     return node.line
 
 
-def _profile(content: Mapping[str, object]) -> ClientProfile:
-    clients = content.get("clients")
-    only = clients[0] if is_array(clients) and len(clients) == 1 else None
-    named = content.get("profile") or (only.get("profile") if is_object(only) else None)
-    return ClientProfile(str(named)) if named else ClientProfile.STANDARD
+def _profile(named: str, clients: tuple[RegisteredClient, ...]) -> ClientProfile:
+    if named:
+        return ClientProfile(named)
+    of_only = clients[0].profile if len(clients) == 1 else None
+    return of_only or ClientProfile.STANDARD
 
 
-def _site_codes(root: Node, key: str) -> SiteCodes:
-    """Return one map of the file; the same code with two protocols is an error."""
+def _site_codes(root: Node, key: str, problems: Problems) -> SiteCodes:
+    """Return one map of the file; the same code with two protocols is a problem."""
     by_code: dict[tuple[str, str], ImagingProtocol | None] = {}
     by_title: dict[str, ImagingProtocol | None] = {}
-    problems = Problems()
     for place, system, code, title, protocol in _entries(root.member(key)):
         wanted = None if protocol == _NOT_A_LUMBAR_MRI else ImagingProtocol(protocol)
         # Orders are looked up by the canonical name of a system, however it is spelt here.
@@ -119,8 +114,6 @@ def _site_codes(root: Node, key: str) -> SiteCodes:
             problems.report(place, "this code stands twice with different protocols")
         if title and by_title.setdefault(title.strip().lower(), wanted) != wanted:
             problems.report(place, "this title stands twice with different protocols")
-    if problems.found:
-        raise SettingsError("\n".join(problems.found))
     return SiteCodes(by_code=by_code, by_title=by_title)
 
 

@@ -206,7 +206,7 @@ def test_readiness_says_why_a_closed_service_is_not_ready() -> None:
 
     assert 503 == response.status_code
     assert "not-ready" == body["status"]
-    assert "cannot check client tokens" in response.text
+    assert "registers no client" in response.text
 
 
 def test_readiness_names_the_knowledge_and_is_loud_about_open_access() -> None:

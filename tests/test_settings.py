@@ -110,6 +110,27 @@ def test_passwords_in_urls_are_never_shown() -> None:
 
 
 def test_the_defaults_that_are_described_are_the_ones_that_hold() -> None:
-    described = {d.name: d.default for d in DESCRIPTIONS if d.default not in ("none", "bundled")}
+    in_words = ("none", "bundled", "SQLite, state directory")
+    described = {d.name: d.default for d in DESCRIPTIONS if d.default not in in_words}
 
     assert Settings() == Settings.from_environ(described)
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"XDG_STATE_HOME": "/var/state"}, "sqlite:////var/state/lumbar-mri-cds/store.sqlite3"),
+        ({"CDS_DATABASE_URL": "postgresql://db/cds"}, "postgresql://db/cds"),
+    ],
+)
+def test_the_store_is_a_file_in_the_state_directory_unless_named(
+    environ: dict[str, str], url: str
+) -> None:
+    assert url == Settings.from_environ(environ).store_url
+
+
+@pytest.mark.parametrize("named", ["", "relative/folder"])
+def test_a_state_directory_that_is_not_absolute_does_not_count(named: str) -> None:
+    url = Settings.from_environ({"XDG_STATE_HOME": named}).store_url
+
+    assert f"sqlite:///{Path.home()}/.local/state/lumbar-mri-cds/store.sqlite3" == url

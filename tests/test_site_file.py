@@ -1,17 +1,18 @@
 """The site file: both forms of the code maps, the profile, and errors with file, line and key."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+from client_tokens import ec_key, key_set
 
+from cds_service.client_auth.refusals import Reason
 from cds_service.errors import SettingsError
+from cds_service.json_web_keys import read_key_set
 from cds_service.orders import ImagingProtocol
-from cds_service.site_file import (
-    NO_SITE_FILE,
-    ClientProfile,
-    load_site_file,
-    parse_site_file,
-)
+from cds_service.registered_clients import ClientProfile, RegisteredClient
+from cds_service.site_file import NO_SITE_FILE, load_site_file, parse_site_file
 
 EAP = "urn:oid:1.2.840.114350.1.13.999.2.7.2.696580"
 
@@ -73,18 +74,51 @@ def test_the_profile_is_that_of_the_file_or_of_its_only_client(
 
 def test_keys_of_later_versions_are_accepted_and_checked() -> None:
     text = """
-clients:
-  - issuer: https://ehr.example
-    subject: lumbar
-    audiences: [https://cds.example/cds-services/lumbar-mri-order-select]
-    jku: https://ehr.example/jwks.json
-    tenants: [main]
-    fhirServers: [https://ehr.example/fhir/R4]
 leaveOut: {specialties: [Spine surgery], departments: [ED]}
 suggestions: {kinds: [A4, A6], preferenceListCodes: {A2: "12345"}}
 """
 
     assert NO_SITE_FILE == parse_site_file(text, name="site.yaml")
+
+
+def test_a_client_is_read_whole() -> None:
+    text = f"""
+clients:
+  - issuer: https://ehr.example
+    subject: lumbar
+    audiences: [https://cds.example/cds-services/lumbar-mri-order-select]
+    jku: https://ehr.example/jwks.json
+    jwks: {json.dumps(key_set(ec_key()))}
+    algorithms: [ES384, RS256]
+    tenants: [main]
+    fhirServers: [https://ehr.example/fhir/R4]
+    services: [lumbar-mri-order-select]
+    lifetimeSeconds: 600
+    mtlsSubject: CN=ehr
+    profile: epic
+proxy: {{subjectHeader: X-Client-Subject, addresses: [10.1.2.3, 10.2.0.0/16, "fd00::/8"]}}
+"""
+    site = parse_site_file(text, name="site.yaml")
+
+    assert (
+        RegisteredClient(
+            issuer="https://ehr.example",
+            subject="lumbar",
+            audiences=frozenset({"https://cds.example/cds-services/lumbar-mri-order-select"}),
+            jku="https://ehr.example/jwks.json",
+            keys=read_key_set(key_set(ec_key())),
+            algorithms=frozenset({"ES384", "RS256"}),
+            tenants=frozenset({"main"}),
+            fhir_servers=("https://ehr.example/fhir/R4",),
+            services=frozenset({"lumbar-mri-order-select"}),
+            lifetime_seconds=600,
+            mtls_subject="CN=ehr",
+            profile=ClientProfile.EPIC,
+        ),
+    ) == site.clients
+    assert site.proxy is not None
+    assert "X-Client-Subject" == site.proxy.subject_header
+    assert ["10.1.2.3/32", "10.2.0.0/16", "fd00::/8"] == [str(n) for n in site.proxy.networks]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +137,34 @@ suggestions: {kinds: [A4, A6], preferenceListCodes: {A2: "12345"}}
         ("orderCodes: 7", "orderCodes must be an object or an array"),
         ("profile: cerner", "profile must be standard or epic or text-only"),
         ("clients: [{jku: ftp://x}]", "clients[0].issuer is missing"),
-        ("clients: [{issuer: a, jku: ftp://x}]", "clients[0].jku must be an http or https URL"),
+        ("clients: [{issuer: a, jku: ftp://x}]", "clients[0].jku must be an https URL"),
+        (
+            "clients: [{issuer: a, jku: 'http://x.example/k'}]",
+            "clients[0].jku must be an https URL",
+        ),
+        ("clients: [{issuer: a, jku: 'http://localhost.evil.example/k'}]", "must be an https URL"),
+        ("clients: [{issuer: a, jku: 'https://me@x.example/k'}]", "without user name"),
+        ("clients: [{issuer: a, algorithms: [HS256]}]", "clients[0].algorithms[0] must be ES256"),
+        ("clients: [{issuer: a, algorithms: [none]}]", "clients[0].algorithms[0] must be ES256"),
+        ("clients: [{issuer: a, algorithms: []}]", "clients[0].algorithms must not be empty"),
+        ("clients: [{issuer: a, services: []}]", "clients[0].services must not be empty"),
+        ("clients: [{issuer: a, lifetimeSeconds: 5m}]", "must be a whole number of seconds"),
+        ("clients:\n- issuer: a\n  lifetimeSeconds: 3601", "site.yaml:3: "),
+        ("clients: [{issuer: a, lifetimeSeconds: 0}]", "must be from 1 to 3600"),
+        ("clients: [{issuer: a, secret: s}]", "clients[0] has unknown keys: secret"),
+        ("clients:\n- issuer: a\n- issuer: a", "site.yaml:3: clients.a: this issuer and subject"),
+        (
+            "clients: [{issuer: a, mtlsSubject: s}, {issuer: b, mtlsSubject: s}]",
+            "this mtlsSubject stands twice",
+        ),
+        ("clients: [{issuer: a, jwks: {}}]", "clients[0].jwks.keys is missing"),
+        ("clients: [{issuer: a, jwks: {keys: []}}]", "clients[0].jwks.keys must not be empty"),
+        ("clients: [{issuer: a, jwks: {keys: [{kty: oct, k: eA}]}}]", "keys[0]: holds a private"),
+        ("clients: [{issuer: a, jwks: {keys: [{kty: EC, crv: P-1}]}}]", "keys[0]: type, curve"),
+        ("proxy: {addresses: [10.0.0.1]}", "proxy.subjectHeader is missing"),
+        ("proxy: {subjectHeader: Authorization, addresses: [10.0.0.1]}", "the name of one header"),
+        ("proxy: {subjectHeader: X-Subject, addresses: [ehr]}", "must be an address or a network"),
+        ("proxy: {subjectHeader: X-Subject, addresses: [10.0.0.1/8]}", "an address or a network"),
         ("- a", "must be an object"),
         ("a: &b 1", "anchor"),
         ("a: [", "not YAML"),
@@ -123,3 +184,26 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="cannot be read"):
         load_site_file(path)
+
+
+def test_the_examples_of_the_operators_page_can_be_used() -> None:
+    page = (Path(__file__).parent.parent / "deploy" / "README.md").read_text("utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    assert 2 == len(examples)
+    assert all(parse_site_file(text, name="README").clients for text in examples)
+
+
+def test_every_key_of_a_client_is_on_the_operators_page() -> None:
+    root = Path(__file__).parent.parent
+    schema = json.loads((root / "cds_service/schemas/site-file.json").read_text("utf-8"))
+    page = (root / "deploy" / "README.md").read_text("utf-8")
+    keys = schema["properties"]["clients"]["items"]["properties"]
+
+    assert [] == [key for key in keys if f"| `{key}` |" not in page]
+
+
+def test_every_reason_of_a_refusal_is_on_the_operators_page() -> None:
+    page = (Path(__file__).parent.parent / "deploy" / "README.md").read_text("utf-8")
+
+    assert [] == [reason.value for reason in Reason if f"`{reason}`" not in page]

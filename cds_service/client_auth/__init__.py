@@ -1,0 +1,1 @@
+"""Who calls: client tokens, key sets, tokens seen before, and proxies that vouch for a client."""
