@@ -74,11 +74,6 @@ class WordsOnRecord(FactKind):
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation", "Condition"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.unclear_sets, *self.exam_sets, *self.beside_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Read what is recent; possible at most."""
         return any_of(
@@ -163,11 +158,6 @@ class WordsInBasket(FactKind):
     value_sets: tuple[str, ...]
     title_sets: tuple[str, ...]
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.title_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Look at codes, then at words; possible at most."""
         today = on_day(context.today)
@@ -196,11 +186,6 @@ class WordsOfPriorReport(FactKind):
 
     value_sets: tuple[str, ...]
     resource_types: ClassVar[frozenset[str]] = IMAGING_TYPES
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(self.value_sets)
 
     def read(self, context: ReadingContext) -> Finding:
         """Read the conclusion; possible at most."""

@@ -68,11 +68,6 @@ class ContrastReaction(FactKind):
     """Codes and words, lower case, of a manifestation that is severe by itself."""
     resource_types: ClassVar[frozenset[str]] = frozenset({"AllergyIntolerance", "Condition"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of reactions to contrast media."""
-        return frozenset({self.value_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge allergies, diagnoses and the words of the order."""
         allergies = [(a, n) for a in context.chart.allergies if (n := self._allergy(a, context))]

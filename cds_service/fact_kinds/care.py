@@ -81,13 +81,6 @@ class ConservativeCare(FactKind):
         """The duration of the episode."""
         return frozenset({self.shorter_fact}) - {""}
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(
-            (*self.procedure_sets, *self.medication_sets, *self.referral_sets, *self.back_sets)
-        )
-
     def read(self, context: ReadingContext) -> Finding:
         """Collect the care of this episode and answer the question."""
         items = sorted(self._items(context), key=lambda item: item.when.latest)

@@ -92,11 +92,6 @@ class ProcedureSincePrior(FactKind):
     """Sets that the words of the order may name beside a date."""
     resource_types: ClassVar[frozenset[str]] = IMAGING_TYPES
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.word_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Ask every procedure that was done, then the words of the order."""
         prior = prior_of(context.history)
@@ -147,11 +142,6 @@ class NewConditionSincePrior(FactKind):
         """The fact of its presence."""
         return frozenset({self.fact})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(self.value_sets)
-
     def read(self, context: ReadingContext) -> Finding:
         """Look for it before the exam first."""
         prior = prior_of(context.history)
@@ -178,11 +168,6 @@ class ChangeWords(FactKind):
 
     symptom_sets: tuple[str, ...]
     resource_types: ClassVar[frozenset[str]] = IMAGING_TYPES | {"Observation"}
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(self.symptom_sets)
 
     def read(self, context: ReadingContext) -> Finding:
         """Read the order first, then the record."""

@@ -80,7 +80,7 @@ class ConditionOnRecord(FactKind):
     """A refutation says nothing about this fact (one refuted cancer is no clean history)."""
     refuted_within: int | None = None
     """Refutation counts as "no" only this many days back; None is always."""
-    cleared_by_exam: tuple[str, ...] = ()
+    clearing_exam_sets: tuple[str, ...] = ()
     """Sets of examinations: a normal one soon after an unconfirmed entry clears it."""
     cleared_within: int = 7
     """Days after the entry in which the normal examination counts."""
@@ -94,11 +94,6 @@ class ConditionOnRecord(FactKind):
     def depends_on(self) -> frozenset[str]:
         """The fact that silences this reading, if there is one."""
         return frozenset({self.unless_false}) - {""}
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.except_sets, *self.cleared_by_exam))
 
     def read(self, context: ReadingContext) -> Finding:
         """Judge every condition, let refutations cancel older unconfirmed ones, combine."""
@@ -195,7 +190,7 @@ class ConditionOnRecord(FactKind):
                 and when.latest - began.latest <= timedelta(days=self.cleared_within)
                 and any(
                     context.terminology.in_record(observation.concept, observation.notes, s)
-                    for s in self.cleared_by_exam
+                    for s in self.clearing_exam_sets
                 )
             ):
                 return observation

@@ -87,11 +87,6 @@ class PregnancyObserved(FactKind):
     """IU/L below which an amount says not pregnant."""
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of pregnancy observations."""
-        return frozenset({self.value_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge each observation by its own window."""
         return any_of(

@@ -48,11 +48,6 @@ class ImplantStatus(FactKind):
     screened_within_months: int
     resource_types: ClassVar[frozenset[str]] = _TYPES
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of implants."""
-        return frozenset({self.value_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Sort the implants, and answer the question that was asked."""
         sorted_ = self._sorted(context)
@@ -209,11 +204,6 @@ class ImplantOnRecord(FactKind):
     value_set: str
     removal_codes: tuple[str, ...] = ()
     resource_types: ClassVar[frozenset[str]] = _TYPES
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of implants."""
-        return frozenset({self.value_set})
 
     def read(self, context: ReadingContext) -> Finding:
         """Return all of them, the surest first."""

@@ -26,11 +26,6 @@ class InflammatoryPattern(FactKind):
         """The duration of the episode."""
         return frozenset({self.chronic_fact})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set whose words name HLA-B27."""
-        return frozenset({self.marker_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Return true only if all three are known; possible, for the marker is found by words."""
         if not context.findings[self.chronic_fact].is_true or not self._began_young(context):

@@ -104,11 +104,6 @@ class LowFiltration(FactKind):
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of eGFR tests."""
-        return frozenset({self.value_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge the newest; of several of one day the worse one counts."""
         newest = self.newest(context)
@@ -162,11 +157,6 @@ class UnclearFiltration(FactKind):
     limit: int
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of eGFR tests."""
-        return frozenset({self.value_set})
 
     def read(self, context: ReadingContext) -> Finding:
         """Look at the newest with a date, then at those without one."""
@@ -269,11 +259,6 @@ class KidneyDisease(FactKind):
     within: int
     """Days: of the eGFR, and of a dialysis that was done."""
     resource_types: ClassVar[frozenset[str]] = frozenset({"Condition", "Observation", "Procedure"})
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of kidney diseases, and that of eGFR tests."""
-        return frozenset({self.value_set, self.filtration_set})
 
     def read(self, context: ReadingContext) -> Finding:
         """Read the record; if it says yes, read again without what an eGFR has outdated."""

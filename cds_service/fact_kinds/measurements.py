@@ -51,11 +51,6 @@ class Measured(FactKind):
     """
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of codes of the measurement."""
-        return frozenset({self.value_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Compare in `unit`; a number without a unit is not guessed at (quirk 53)."""
         values = _newest_first(
@@ -153,11 +148,6 @@ class AbnormalMarkers(FactKind):
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of markers."""
-        return frozenset({self.value_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge every marker in the window; one abnormal is enough."""
         normal: dict[str, Evidence] = {}
@@ -234,11 +224,6 @@ class ObservedFinding(FactKind):
     only_possible: bool = False
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.affirming_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge every observation in the window."""
         window = Window(days=self.within, months=self.within_months)
@@ -301,11 +286,6 @@ class WeightFall(FactKind):
     percent: int
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of body weights."""
-        return frozenset({self.value_set})
 
     def read(self, context: ReadingContext) -> Finding:
         """Return unknown, with evidence when the newest weight is well below an earlier one."""

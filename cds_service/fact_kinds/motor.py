@@ -78,11 +78,6 @@ class MotorExam(FactKind):
     grade_at_most: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.exam_sets, self.deficit_set))
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge the strength examinations of the window, newest last."""
         exams = sorted(
@@ -169,11 +164,6 @@ class MotorWords(FactKind):
     deficit_set: str
     grade_at_most: int
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of motor deficits."""
-        return frozenset({self.deficit_set})
-
     def read(self, context: ReadingContext) -> Finding:
         """Read every text of the order."""
         return any_of(self._judge(text, context) for text in context.order.words)
@@ -213,11 +203,6 @@ class StraightLegRaise(FactKind):
     exam_set: str
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """The set of examinations."""
-        return frozenset({self.exam_set})
 
     def read(self, context: ReadingContext) -> Finding:
         """Look for positive examinations in the window."""

@@ -36,11 +36,6 @@ class ObservedSign(FactKind):
     grade_at_most: int | None = None
     resource_types: ClassVar[frozenset[str]] = frozenset({"Observation"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(self.value_sets)
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge every observation that is not surely outside the window."""
         is_component = self.question is SignQuestion.COMPONENT

@@ -46,11 +46,6 @@ class OrderReason(FactKind):
     words_are_strong: bool = False
     """What the clinician says today of the patient is the best evidence that there can be."""
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.except_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Look at the coded reasons, then at every text of the order."""
         return any_of((self._coded(context), *self._worded(context)))
@@ -134,11 +129,6 @@ class Indication(FactKind):
     resource_types: ClassVar[frozenset[str]] = frozenset({"Condition"})
     """Condition, beside the order."""
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.index_sets, *self.specific_sets, *self.other_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Try the order, then the record, then ask whether the order is about something else."""
         by_order = OrderReason(value_sets=(*self.index_sets, *self.specific_sets)).read(context)
@@ -179,13 +169,8 @@ class OtherIndication(FactKind):
     """Every reason of the order is an indication outside these criteria (F10x)."""
 
     other_sets: tuple[str, ...]
-    ours: tuple[str, ...]
+    our_sets: tuple[str, ...]
     """Sets of index problems, red flags and surgery: words that name one are not "other"."""
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.other_sets, *self.ours))
 
     def read(self, context: ReadingContext) -> Finding:
         """True if at least one reason is another indication and none is ours; else false."""
@@ -201,12 +186,12 @@ class OtherIndication(FactKind):
 
     def _names_ours(self, context: ReadingContext) -> bool:
         coded = any(
-            not reason.concept.sets.isdisjoint(self.ours) for reason in context.order.reasons
+            not reason.concept.sets.isdisjoint(self.our_sets) for reason in context.order.reasons
         )
         return coded or any(
             _affirmed(context.terminology, text, set_id)
             for text in context.order.words
-            for set_id in self.ours
+            for set_id in self.our_sets
         )
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from enum import StrEnum
 from typing import ClassVar
@@ -70,8 +70,17 @@ class FactKind(ABC):
 
     @property
     def value_set_ids(self) -> frozenset[str]:
-        """Value sets that this reading looks in; the loader checks that they exist."""
-        return frozenset()
+        """Value sets that this reading looks in: its parameters named `…_set` and `…_sets`.
+
+        The loader checks that they exist.
+        """
+        named: set[str] = set()
+        # Every kind is a dataclass of its parameters; the base class cannot say so.
+        for parameter in fields(self):  # type: ignore[arg-type]
+            if parameter.name.endswith(("_set", "_sets")):
+                value = getattr(self, parameter.name)
+                named.update((value,) if isinstance(value, str) else value)
+        return frozenset(named) - {""}
 
     resource_types: ClassVar[frozenset[str]] = frozenset()
     """FHIR resource types it reads: what "could not be read" means for this fact.

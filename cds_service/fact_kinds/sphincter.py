@@ -71,11 +71,6 @@ class SphincterSigns(FactKind):
         """The facts that say there is back or leg pain."""
         return frozenset(self.with_facts)
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((self.value_set, *self.spine_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Judge every symptom by itself."""
         has_pain = any(context.findings[fact].is_true for fact in self.with_facts)

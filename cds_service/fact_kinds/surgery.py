@@ -45,11 +45,6 @@ class SymptomsAfterSurgery(FactKind):
         """Emergency facts: they are new by definition."""
         return frozenset(self.with_facts)
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.surgery_sets, *self.symptom_sets))
-
     def read(self, context: ReadingContext) -> Finding:
         """Let the order speak first, then emergencies, then the record."""
         stated = self._stated(context)

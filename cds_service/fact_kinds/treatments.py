@@ -44,11 +44,6 @@ class ProcedureDone(FactKind):
     except_sets: tuple[str, ...] = ()
     resource_types: ClassVar[frozenset[str]] = frozenset({"Procedure"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.except_sets, self.site_set)) - {""}
-
     def read(self, context: ReadingContext) -> Finding:
         """Combine all completed procedures that match."""
         return any_of(
@@ -109,11 +104,6 @@ class ProcedurePlanned(FactKind):
     within: int
     resource_types: ClassVar[frozenset[str]] = frozenset({"ServiceRequest", "Procedure"})
     """Open orders and procedures; appointments where the client sends them."""
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset((*self.value_sets, *self.for_sets))
 
     def read(self, context: ReadingContext) -> Finding:
         """Look at open orders, procedures in preparation, booked appointments."""
@@ -222,11 +212,6 @@ class MedicationOnRecord(FactKind):
     except_routes: tuple[str, ...] = ()
     resource_types: ClassVar[frozenset[str]] = frozenset({"MedicationRequest"})
 
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(self.value_sets)
-
     def read(self, context: ReadingContext) -> Finding:
         """Combine all courses that match."""
         return any_of(
@@ -265,11 +250,6 @@ class MedicationDays(FactKind):
     except_routes: tuple[str, ...]
     except_words: tuple[str, ...]
     resource_types: ClassVar[frozenset[str]] = frozenset({"MedicationRequest"})
-
-    @property
-    def value_set_ids(self) -> frozenset[str]:
-        """Sets looked in."""
-        return frozenset(self.value_sets)
 
     def read(self, context: ReadingContext) -> Finding:
         """Add up the stated days, each day once, then look for long open courses."""
