@@ -176,6 +176,9 @@ def denies_implants(text: str) -> bool:
 
 
 def _places_of_implants(text: str) -> Iterable[tuple[ReadClause, re.Match[str]]]:
+    if "implant" not in text.lower():
+        # Every observation of a chart is asked; taking its words apart costs more than this.
+        return
     for read in read_clauses_of(text):
         for match in _IMPLANTS.finditer(read.clause.text):
             if not _ONE_KIND.search(read.clause.text[max(0, match.start() - 24) : match.start()]):
