@@ -14,7 +14,8 @@ from cds_service.findings import Evidence, Finding, Strength, Truth, false, true
 from cds_service.orders import DraftOrder
 from cds_service.records import Chart, Condition, Currency, Encounter, Verification
 from cds_service.terminology import Terminology
-from cds_service.text.reading import TextState, says_acute, says_chronic, stated_duration_days
+from cds_service.text.places import AFFIRMED_STATES
+from cds_service.text.reading import says_acute, says_chronic, stated_duration_days
 
 CHRONIC_DAYS = 84
 ACUTE_BELOW_DAYS = 28
@@ -123,7 +124,7 @@ def _is_back_pain(
         return False
     for set_id in definition.value_sets:
         said = terminology.in_record(condition.concept, condition.notes, set_id)
-        if said is not None and said.state in {TextState.CURRENT, TextState.SUSPECTED}:
+        if said is not None and said.state in AFFIRMED_STATES:
             return True
     return False
 
@@ -259,7 +260,7 @@ def _by_words(
 
 def _says_pain(terminology: Terminology, word: str, set_id: str) -> bool:
     said = terminology.in_words(word, set_id)
-    return said is not None and said.state in {TextState.CURRENT, TextState.SUSPECTED}
+    return said is not None and said.state in AFFIRMED_STATES
 
 
 def _is_recent(condition: Condition, today: date) -> bool:

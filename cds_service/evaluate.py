@@ -74,10 +74,10 @@ def evaluate(
     orders = orders_in_scope(knowledge, request, site)
     if not orders:
         return Outcome()
-    basket = _orders_among(knowledge, request.draft_orders, request.patient_id, site)
     if len(orders) > MOST_ORDERS:
         message = f"More than {MOST_ORDERS} lumbar MRI orders in one call."
         raise TooLarge(message)
+    basket = _orders_among(knowledge, request.draft_orders, request.patient_id, site)
     terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
     chart = read_chart(
@@ -147,14 +147,9 @@ def _own_orders(drafts: Iterable[Resource], chart: Chart) -> frozenset[str]:
     """Name the drafts, and the orders that they replace or carry out: no duplicates of them."""
     names: set[str] = set()
     for draft in drafts:
-        names.add(resource_ref(draft))
-        names |= identifier_tokens(draft.get("identifier"))
-        for element in ("replaces", "basedOn"):
-            for reference in objects(draft.get(element)):
-                target = reference_of(reference)
-                names.add(chart.addresses.get(target, target))
-                names |= identifier_tokens(reference.get("identifier"))
-    return frozenset(name for name in names if name and not name.endswith("/?"))
+        names |= _names(draft) | _referred(draft, "replaces", chart)
+        names |= _referred(draft, "basedOn", chart)
+    return frozenset(names)
 
 
 def _drafted(request: HookRequest) -> Source:
@@ -185,25 +180,25 @@ def _instead(
         other
         for other in preferred
         if (other.ref != order.ref or other.ref.endswith("/?"))
-        and _names(other).isdisjoint(_replaced(order, chart))
-        and _names(order).isdisjoint(_replaced(other, chart))
+        and _names(other.resource).isdisjoint(_referred(order.resource, "replaces", chart))
+        and _names(order.resource).isdisjoint(_referred(other.resource, "replaces", chart))
     )
 
 
-def _names(order: DraftOrder) -> set[str]:
+def _names(draft: Resource) -> set[str]:
     """Return what a reference may call a draft."""
-    ref = set() if order.ref.endswith("/?") else {order.ref}
-    return ref | identifier_tokens(order.resource.get("identifier"))
+    ref = resource_ref(draft)
+    return (set() if ref.endswith("/?") else {ref}) | identifier_tokens(draft.get("identifier"))
 
 
-def _replaced(order: DraftOrder, chart: Chart) -> set[str]:
-    """Return what the orders are called that a draft replaces."""
+def _referred(draft: Resource, element: str, chart: Chart) -> set[str]:
+    """Return what the resources are called that an element of a draft refers to."""
     names: set[str] = set()
-    for reference in objects(order.resource.get("replaces")):
+    for reference in objects(draft.get(element)):
         target = reference_of(reference)
         names |= {target, chart.addresses.get(target, target)}
         names |= identifier_tokens(reference.get("identifier"))
-    return names - {""}
+    return {name for name in names if name and not name.endswith("/?")}
 
 
 def _judged(knowledge: Knowledge, context: ReadingContext) -> Decision:

@@ -21,6 +21,7 @@ from cds_service.orders import (
 )
 from cds_service.records import Chart, Concept, Reading
 from cds_service.terminology import Terminology
+from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState
 
 INDICATION_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/indication"
@@ -291,7 +292,7 @@ def _protocol_in(texts: Iterable[str], exams: _Exams) -> ImagingProtocol | None:
 
 def _is_named(terminology: Terminology, text: str, set_id: str) -> bool:
     said = terminology.in_words(text, set_id)
-    return said is not None and said.state in {TextState.CURRENT, TextState.SUSPECTED}
+    return said is not None and said.state in AFFIRMED_STATES
 
 
 def _exam_words(resource: Mapping[str, object], code: Concept) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from cds_service.card_text import markdown
 from cds_service.cards.leading import leads_with_protocol
-from cds_service.cards.order_writing import name_of
 from cds_service.cards.page import CardPage
 from cds_service.cards.prior import prior_line
 from cds_service.cards.proposals import PREGNANT, care_due
@@ -96,10 +95,6 @@ class _Page(CardPage):
         """Return wording with its placeholders filled; labels and dates are ours."""
         values = card_values(self.knowledge, self.decision, rule or self.decision.rule)
         return fill(text, values)
-
-    def order(self) -> str:
-        """Say which draft this is about."""
-        return f"{self.phrase('order')}: {markdown(name_of(self.decision.order))}"
 
     def verdict(self) -> Iterator[str]:
         """Rating in words, what the guideline says, and why it is only provisional.

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cds_service.card_text import clean, markdown
+from cds_service.cards.order_writing import name_of
 from cds_service.decision import Decision
 from cds_service.fhir_dates import Precision
 from cds_service.findings import Evidence, Finding, Strength
@@ -43,6 +44,10 @@ class CardPage:
     def heading(self, key: str, text: str) -> str:
         """Return a paragraph that starts with its bold heading; nothing without a text."""
         return f"**{self.phrase(key)}:** {text}" if text else ""
+
+    def order(self) -> str:
+        """Say which draft this is about."""
+        return f"{self.phrase('order')}: {markdown(name_of(self.decision.order))}"
 
     @property
     def own_facts(self) -> tuple[str, ...]:

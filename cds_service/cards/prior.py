@@ -8,14 +8,13 @@ from collections.abc import Mapping
 
 from cds_service.cards.order_writing import Wire
 from cds_service.decision import Decision
-from cds_service.fact_kinds.prior_imaging import prior_of
+from cds_service.fact_kinds.prior_imaging import IMAGING_TYPES, prior_of
 from cds_service.fhir_dates import DateInterval, Precision
 from cds_service.findings import Strength
 from cds_service.imaging_history.exams import PriorExam
 from cds_service.imaging_history.members import SourceKind
 from cds_service.knowledge import Knowledge
 
-_SOURCES = frozenset({"ImagingStudy", "DiagnosticReport", "Procedure", "ServiceRequest"})
 _SHOWN = 2
 
 
@@ -41,7 +40,7 @@ def prior_line(knowledge: Knowledge, decision: Decision) -> str:
         told = "; ".join(_told(phrases, exam) for exam in exams[:_SHOWN])
         more = f"; {phrases['more']}" if len(exams) > _SHOWN else ""
         return f"**{phrases['prior']}:** {told}{more}"
-    if _SOURCES.isdisjoint(decision.picture.unreadable) and not decision.history.uncertain:
+    if IMAGING_TYPES.isdisjoint(decision.picture.unreadable) and not decision.history.uncertain:
         return phrases["prior_none"]
     return ""
 

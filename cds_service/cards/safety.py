@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from cds_service.card_text import clean, markdown
 from cds_service.cards.detail import references_of
-from cds_service.cards.order_writing import name_of, stands_beside_others
+from cds_service.cards.order_writing import stands_beside_others
+from cds_service.cards.page import CardPage
 from cds_service.cards.parts import CardParts
 from cds_service.cards.suggestions import safety_suggestions_for
 from cds_service.cards.values import card_values, fill
@@ -52,9 +53,8 @@ def safety_card(
         offered_already=offered_already,
     )
     rules = (lead, *(rule for rule in decision.safety_rules if rule is not lead))
-    order = f"{knowledge.wording.phrases['order']}: {markdown(name_of(decision.order))}"
     paragraphs = (
-        order if stands_beside_others(other_drafts) else "",
+        CardPage(knowledge, decision).order() if stands_beside_others(other_drafts) else "",
         *(text for rule in rules for text in _paragraphs(knowledge, decision, rule)),
         references_of(knowledge, rules),
     )
@@ -128,7 +128,7 @@ def _paragraphs(knowledge: Knowledge, decision: Decision, rule: Rule) -> Iterato
         fill(line.text, values) for line in card.lines if holds(line.when, decision.situation)
     )
     if card.asks:
-        yield f"**{knowledge.wording.phrases['question']}:** {fill(card.asks, values)}"
+        yield CardPage(knowledge, decision).heading("question", fill(card.asks, values))
 
 
 def _found(decision: Decision, rule: Rule) -> Iterator[str]:

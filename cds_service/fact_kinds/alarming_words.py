@@ -20,11 +20,12 @@ from cds_service.fact_kinds.evidence import (
 )
 from cds_service.fact_kinds.prior_imaging import IMAGING_TYPES, prior_of
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.fact_kinds.signs import AFFIRMED_STATES, exam_label
+from cds_service.fact_kinds.signs import exam_label
 from cds_service.fhir_dates import DateInterval, after, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, true
 from cds_service.records import Condition, Currency, Observation, Reading, Verification
 from cds_service.terminology import Terminology
+from cds_service.text.places import AFFIRMED_STATES
 
 _SHOWN_LETTERS = 80
 

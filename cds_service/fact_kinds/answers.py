@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cds_service.fact_kinds.evidence import value_words
-from cds_service.fact_kinds.signs import AFFIRMED_STATES, exam_label
+from cds_service.fact_kinds.signs import exam_label
 from cds_service.findings import Strength
 from cds_service.records import Observation, Reading
 from cds_service.terminology import Terminology
+from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState
 
 

@@ -34,9 +34,8 @@ from cds_service.text.implants import (
     removals_in,
     without_plans,
 )
-from cds_service.text.places import TextState
+from cds_service.text.places import AFFIRMED_STATES
 
-_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 _MR_WORDS = {MrStatement.SUITABLE: ", MR Conditional", MrStatement.UNSAFE: ", MR unsafe"}
 _NOTE_LIMIT = 80
 _THE_DEVICE = re.compile(
@@ -207,7 +206,7 @@ class _Reader:
         is_in = False
         for text in kept:
             said = self.context.terminology.in_words(text, self.set_id)
-            is_in = is_in or (said is not None and said.state in _AFFIRMED)
+            is_in = is_in or (said is not None and said.state in AFFIRMED_STATES)
         spoken = {
             c.name: presence
             for c in self.classes

@@ -17,7 +17,7 @@ from cds_service.fhir import convert
 from cds_service.fhir_dates import DateInterval, after, within_days
 from cds_service.findings import Evidence, Finding, Strength, Truth, any_of, false, true
 from cds_service.records import Condition, Observation, Procedure, ProcedureState, Reading
-from cds_service.text.places import TextState
+from cds_service.text.places import AFFIRMED_STATES
 
 _UNIT = "mL/min/1.73m2"
 _SHOWN_UNIT = "mL/min/1.73 m2"
@@ -49,7 +49,6 @@ _RESULT = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_RESULT = 60
-_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +296,7 @@ class KidneyDisease(FactKind):
     def _done(self, procedure: Procedure, context: ReadingContext) -> Finding:
         """Dialysis is charted as a procedure more often than as a diagnosis."""
         said = context.terminology.in_record(procedure.concept, procedure.notes, self.value_set)
-        if said is None or said.state not in _AFFIRMED:
+        if said is None or said.state not in AFFIRMED_STATES:
             return Finding(value=None)
         if said.by == "code" and has_code(procedure.concept, self.except_codes):
             return Finding(value=None)

@@ -13,6 +13,7 @@ from cds_service.fhir import convert
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.records import Observation, Reading
+from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState
 
 _KNOWN_TEMPERATURE_UNITS = frozenset({"Cel", "[degF]", "K"})
@@ -275,7 +276,7 @@ class ObservedFinding(FactKind):
 
 def _value_affirms(observation: Observation, set_id: str, context: ReadingContext) -> bool:
     said = context.terminology.in_words(value_words(observation), set_id)
-    return said is not None and said.state in {TextState.CURRENT, TextState.SUSPECTED}
+    return said is not None and said.state in AFFIRMED_STATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,14 @@ from cds_service.fact_kinds.evidence import (
     value_words,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.fact_kinds.signs import AFFIRMED_STATES, SignQuestion, exam_label
+from cds_service.fact_kinds.signs import SignQuestion, exam_label
 from cds_service.fhir_dates import within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import (
     Observation,
     Reading,
 )
+from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState
 
 _FULL_STRENGTH = 5

@@ -19,9 +19,8 @@ from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.orders import Reason
 from cds_service.records import Concept, Condition, Currency, Verification
 from cds_service.terminology import Said, Terminology
+from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState, severe_score
-
-_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +100,7 @@ class OrderReason(FactKind):
         counts = (
             said.state is TextState.HISTORY
             if self.only_history
-            else said.state in _AFFIRMED
+            else said.state in AFFIRMED_STATES
             or (self.history_counts and said.state is TextState.HISTORY)
         )
         if counts:
@@ -159,7 +158,7 @@ class Indication(FactKind):
             return None
         for set_id in self.index_sets:
             said = terminology.in_record(condition.concept, condition.notes, set_id)
-            if said is not None and said.state in _AFFIRMED:
+            if said is not None and said.state in AFFIRMED_STATES:
                 return said
         return None
 
@@ -197,7 +196,7 @@ class OtherIndication(FactKind):
 
 def _affirmed(terminology: Terminology, text: str, set_id: str) -> bool:
     said = terminology.in_words(text, set_id)
-    return said is not None and said.state in _AFFIRMED
+    return said is not None and said.state in AFFIRMED_STATES
 
 
 def _reason_strength(reason: Reason) -> Strength:

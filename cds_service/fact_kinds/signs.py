@@ -3,9 +3,6 @@
 from enum import StrEnum
 
 from cds_service.records import Observation
-from cds_service.text.reading import TextState
-
-AFFIRMED_STATES = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 class SignQuestion(StrEnum):

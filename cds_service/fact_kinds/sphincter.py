@@ -19,7 +19,7 @@ from cds_service.fact_kinds.evidence import (
     words_of,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.fact_kinds.signs import AFFIRMED_STATES, SignQuestion, exam_label
+from cds_service.fact_kinds.signs import SignQuestion, exam_label
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.orders import Reason
@@ -31,6 +31,7 @@ from cds_service.records import (
     Reading,
     Verification,
 )
+from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState
 
 _SADDLE_WORDS = re.compile(

@@ -17,9 +17,8 @@ from cds_service.fhir_dates import DateInterval, on_or_after, within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import Condition, Currency, Verification
 from cds_service.terminology import Said
-from cds_service.text.reading import ChangeState, TextState, change_words
-
-_AFFIRMED = frozenset({TextState.CURRENT, TextState.SUSPECTED})
+from cds_service.text.places import AFFIRMED_STATES
+from cds_service.text.reading import ChangeState, change_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +108,7 @@ class SymptomsAfterSurgery(FactKind):
             return None
         for set_id in self.symptom_sets:
             said = context.terminology.in_record(condition.concept, condition.notes, set_id)
-            if said is not None and said.state in _AFFIRMED:
+            if said is not None and said.state in AFFIRMED_STATES:
                 return said
         return None
 
@@ -126,7 +125,7 @@ class SymptomsAfterSurgery(FactKind):
             words = f"{observation.concept.label} {value_words(observation)}"
             about_back = any(
                 (said := context.terminology.in_words(words, set_id)) is not None
-                and said.state in _AFFIRMED
+                and said.state in AFFIRMED_STATES
                 for set_id in self.symptom_sets
             )
             if about_back and change_words(words).state is ChangeState.STABLE:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from cds_service.text.clauses import Clause
 from cds_service.text.durations import PAIN
-from cds_service.text.places import ReadClause, TextState, read_clauses_of
+from cds_service.text.places import AFFIRMED_STATES, ReadClause, read_clauses_of
 
 
 class ChangeState(StrEnum):
@@ -121,7 +121,7 @@ def change_words(text: str) -> ChangeStatement:
         for match in _WORSE.finditer(clause.text):
             state = read.state_at(*match.span())
             if (
-                state in _SAID
+                state in AFFIRMED_STATES
                 and _is_near(clause, match, symptoms)
                 and not _NOT_OF_THE_BACK.match(clause.text, match.end())
             ):
@@ -149,7 +149,7 @@ def change_anywhere(text: str) -> ChangeStatement:
             begin, end = clause.parts[clause.part_at(match.start())]
             before = clause.text[max(begin, match.start() - _LOOK_BACK) : match.start()]
             if (
-                read.state_at(*match.span()) in _SAID
+                read.state_at(*match.span()) in AFFIRMED_STATES
                 and not _OF_SOMETHING_ELSE.search(clause.text, begin, end)
                 and not _CONDITIONAL.search(before)
             ):
@@ -166,13 +166,12 @@ def _says_again(read: ReadClause) -> bool:
             continue
         begin = clause.parts[clause.part_at(match.start())][0]
         around = clause.text[max(begin, match.start() - _LOOK_BACK) : match.end() + _LOOK_BACK]
-        if read.state_at(*match.span()) in _SAID and not _VITAL.search(around):
+        if read.state_at(*match.span()) in AFFIRMED_STATES and not _VITAL.search(around):
             return True
     return False
 
 
 _LOOK_BACK = 40
-_SAID = frozenset({TextState.CURRENT, TextState.SUSPECTED})
 
 
 def _symptom_words(clause: Clause) -> list[tuple[int, int]]:

@@ -26,6 +26,10 @@ class TextState(StrEnum):
     """h/o, s/p, resolved, years ago: what counts as true for sets of past things."""
 
 
+AFFIRMED_STATES = frozenset({TextState.CURRENT, TextState.SUSPECTED})
+"""What supports: said to be there, or feared to be."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Standing:
     """What governs a place in a clause, after the marks before it."""
