@@ -1,0 +1,138 @@
+"""The service in this process, asked again and again; counts, and a look at every log line."""
+
+import io
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bundled import knowledge
+from http_service import NOW
+from werkzeug.datastructures import Headers
+from werkzeug.test import create_environ, run_wsgi_app
+
+from cds_service.app import create_app
+from cds_service.observability import JsonLines
+from cds_service.settings import ClientAuth, Settings
+from cds_service.site_file import load_site_file
+from fuzzing.mutations import Sent
+from fuzzing.odd_values import CANARY
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back."""
+
+    status_code: int
+    headers: Headers
+    data: bytes
+
+    @property
+    def mimetype(self) -> str:
+        """The media type without parameters."""
+        return self.headers.get("Content-Type", "").partition(";")[0]
+
+
+class Tally:
+    """How many inputs were answered how, and how fast."""
+
+    def __init__(self, say: Callable[[str], None] = lambda _: None, every_seconds: float = 10):
+        """`say` gets a line every so many seconds."""
+        self.by_status: Counter[int] = Counter()
+        self.by_engine: Counter[str] = Counter()
+        self.engine = ""
+        self._say = say
+        self._every = every_seconds
+        self._started = self._said = time.monotonic()
+
+    @property
+    def inputs(self) -> int:
+        """All inputs that were answered."""
+        return self.by_status.total()
+
+    @property
+    def server_errors(self) -> int:
+        """Answers of 5xx."""
+        return sum(n for status, n in self.by_status.items() if status >= 500)
+
+    def count(self, status: int) -> None:
+        """Count one answer."""
+        self.by_status[status] += 1
+        self.by_engine[self.engine] += 1
+        now = time.monotonic()
+        if now - self._said >= self._every:
+            self._said = now
+            self._say(self.line())
+
+    def line(self) -> str:
+        """Say how far it is."""
+        seconds = time.monotonic() - self._started
+        statuses = " ".join(f"{s}:{n}" for s, n in sorted(self.by_status.items()))
+        return f"{self.inputs} inputs, {self.inputs / seconds:.0f}/s, {self.engine}: {statuses}"
+
+    def counting(self, app: "WSGIApplication") -> "WSGIApplication":
+        """Return the application with every answer counted."""
+
+        def counted(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
+            def noted(status: str, *rest: object) -> Callable[[bytes], object]:
+                self.count(int(status.split(" ", 1)[0]))
+                return start(status, *rest)  # type: ignore[arg-type]  # passed on as it came
+
+            return app(environ, noted)
+
+        return counted
+
+
+class LogCheck(logging.Handler):
+    """Fails if a log line is more than one line, no JSON object, or repeats what was sent."""
+
+    def __init__(self) -> None:
+        """Format as the service does."""
+        super().__init__(logging.INFO)
+        self.setFormatter(JsonLines())
+        self.problems: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at one line."""
+        line = self.format(record)
+        if len(line.splitlines()) != 1 or not isinstance(json.loads(line), dict):
+            self.problems.append(f"not one JSON object on one line: {line[:200]!r}")
+        if CANARY.lower() in line.lower():
+            self.problems.append(f"the log repeats what was sent: {line[:200]!r}")
+
+
+@cache
+def app_of(site_file: Path | None) -> "WSGIApplication":
+    """Return the application of a site, open to all; its clock stands at the day of the seeds."""
+    return create_app(
+        Settings(client_auth=ClientAuth.OFF),
+        knowledge=knowledge(),
+        clock=lambda: NOW,
+        site=load_site_file(site_file),
+        review="# Review",
+    )
+
+
+def send(sent: Sent, tally: Tally) -> Answer:
+    """Send one request as gunicorn hands it on: no reader of ours or werkzeug's comes before."""
+    environ = create_environ(method=sent.method, base_url="http://cds.example/")
+    environ |= {
+        "PATH_INFO": sent.path or f"/cds-services/{sent.seed.service}",
+        "CONTENT_LENGTH": str(len(sent.body)),
+        "wsgi.input": io.BytesIO(sent.body),
+        "wsgi.errors": io.StringIO(),
+    }
+    for name, value in sent.headers:
+        key = name.upper().replace("-", "_")
+        plain = key in {"CONTENT_TYPE", "CONTENT_LENGTH"}
+        environ[key if plain else f"HTTP_{key}"] = value
+    body, status, headers = run_wsgi_app(tally.counting(app_of(sent.seed.site_file)), environ)
+    return Answer(int(status.split(" ", 1)[0]), headers, b"".join(body))
