@@ -27,7 +27,7 @@ _DATE_PHRASE = re.compile(
     re.IGNORECASE,
 )
 _LOGICAL_ID = re.compile(r"[!$%'-.0-;=@-Z^_a-z{}~]{1,300}")
-"""Printable ASCII but `"#&/<>?[\\]|` and the backtick; FHIR allows less, some senders write more."""
+"""Printable ASCII but `"#&/<>?[\\]|` and the backtick: FHIR allows less, some senders more."""
 _LONGEST_TYPE = 64
 _LONGEST_REFERENCE = 1000
 _STUDY_UID_SYSTEM = "urn:dicom:uid"

@@ -131,7 +131,11 @@ def resources() -> tuple[dict[str, object], ...]:
 def clinical_texts() -> tuple[str, ...]:
     """Return what clinicians write, from the examples of the knowledge."""
     files = ("text-examples.csv", "text-reading-examples.csv")
-    rows = (row for name in files for row in csv.DictReader((_TEXTS / name).read_text("utf-8").splitlines()))
+    rows = (
+        row
+        for name in files
+        for row in csv.DictReader((_TEXTS / name).read_text("utf-8").splitlines())
+    )
     return tuple(dict.fromkeys(row["text"] for row in rows))
 
 
@@ -146,6 +150,14 @@ def _members(value: object) -> Iterator[tuple[str, object]]:
 
 
 __all__ = [
-    "EMERGENCY_ROWS", "Path_", "Seed", "client_on", "clinical_texts", "emergencies", "fragments",
-    "places", "resources", "seeds",
+    "EMERGENCY_ROWS",
+    "Path_",
+    "Seed",
+    "client_on",
+    "clinical_texts",
+    "emergencies",
+    "fragments",
+    "places",
+    "resources",
+    "seeds",
 ]

@@ -5,15 +5,12 @@ from collections.abc import Callable, Mapping
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from fuzzing.additions import only_added_to
 from fuzzing.harness import LogCheck, Tally, send
-from fuzzing.mutations import (
-    Sent,
-    changed_in_bytes,
-    changed_in_headers,
-    changed_in_structure,
-    only_added_to,
-)
 from fuzzing.oracle import check
+from fuzzing.sent import Sent
+from fuzzing.structure import changed_in_structure
+from fuzzing.wire import changed_in_bytes, changed_in_headers
 
 STRATEGIES: Mapping[str, Callable[[], st.SearchStrategy[Sent]]] = {
     "structure": changed_in_structure,
@@ -23,7 +20,7 @@ STRATEGIES: Mapping[str, Callable[[], st.SearchStrategy[Sent]]] = {
 }
 
 
-def profile(examples: int, *, is_short: bool) -> settings:
+def profile(examples: int, *, is_short: bool = False) -> settings:
     """Return the settings of a run; a short one makes the same examples every time."""
     return settings(
         max_examples=examples,
@@ -45,7 +42,6 @@ def run(engine: str, chosen: settings, tally: Tally, log: LogCheck, *, start: in
     @given(STRATEGIES[engine]())
     def each(sent: Sent) -> None:
         answer = send(sent, tally)
-        assert answer.status_code < 500, f"status {answer.status_code}"
         check(sent, answer)
         assert not log.problems, log.problems.pop()
 

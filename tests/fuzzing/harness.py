@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from bundled import knowledge
+from client_tokens import PUBLIC_URL, client_entry, ec_key, key_set, site_text
 from http_service import NOW
 from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
 from cds_service.app import create_app
-from cds_service.observability import JsonLines
+from cds_service.observability import OUR_LOGGERS, JsonLines
 from cds_service.settings import ClientAuth, Settings
-from cds_service.site_file import load_site_file
-from fuzzing.mutations import Sent
+from cds_service.site_file import load_site_file, parse_site_file
 from fuzzing.odd_values import CANARY
+from fuzzing.sent import Sent
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,7 +45,9 @@ class Answer:
 class Tally:
     """How many inputs were answered how, and how fast."""
 
-    def __init__(self, say: Callable[[str], None] = lambda _: None, every_seconds: float = 10):
+    def __init__(
+        self, say: Callable[[str], None] = lambda _: None, *, every_seconds: float = 10
+    ) -> None:
         """`say` gets a line every so many seconds."""
         self.by_status: Counter[int] = Counter()
         self.by_engine: Counter[str] = Counter()
@@ -100,6 +103,19 @@ class LogCheck(logging.Handler):
         self.setFormatter(JsonLines())
         self.problems: list[str] = []
 
+    def __enter__(self) -> Self:
+        """Look at every line of the service from now on."""
+        logger = logging.getLogger(OUR_LOGGERS)
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Look no more."""
+        logger = logging.getLogger(OUR_LOGGERS)
+        logger.removeHandler(self)
+        logger.setLevel(logging.NOTSET)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Look at one line."""
         line = self.format(record)
@@ -121,18 +137,48 @@ def app_of(site_file: Path | None) -> "WSGIApplication":
     )
 
 
+@cache
+def closed_app(store: Path) -> "WSGIApplication":
+    """Return an application that asks for client tokens, and keeps those it has seen in a file."""
+    text = site_text(client_entry(jwks=key_set(ec_key())))
+    return create_app(
+        Settings(
+            client_auth=ClientAuth.REQUIRED,
+            public_url=PUBLIC_URL,
+            database_url=f"sqlite:///{store}",
+        ),
+        knowledge=knowledge(),
+        clock=lambda: NOW,
+        site=parse_site_file(text, name="site.yaml"),
+        review="# Review",
+    )
+
+
 def send(sent: Sent, tally: Tally) -> Answer:
-    """Send one request as gunicorn hands it on: no reader of ours or werkzeug's comes before."""
-    environ = create_environ(method=sent.method, base_url="http://cds.example/")
+    """Send one request to the application of its seed's site."""
+    app = tally.counting(app_of(sent.seed.site_file))
+    path = sent.path or f"/cds-services/{sent.seed.service}"
+    return call(app, sent.method, path, sent.headers, sent.body)
+
+
+def call(
+    app: "WSGIApplication",
+    method: str,
+    path: str,
+    headers: Iterable[tuple[str, str]],
+    body: bytes,
+) -> Answer:
+    """Hand a request on as gunicorn does: nothing of werkzeug's client reads it before."""
+    environ = create_environ(method=method, base_url="http://cds.example/")
     environ |= {
-        "PATH_INFO": sent.path or f"/cds-services/{sent.seed.service}",
-        "CONTENT_LENGTH": str(len(sent.body)),
-        "wsgi.input": io.BytesIO(sent.body),
+        "PATH_INFO": path,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
         "wsgi.errors": io.StringIO(),
     }
-    for name, value in sent.headers:
+    for name, value in headers:
         key = name.upper().replace("-", "_")
         plain = key in {"CONTENT_TYPE", "CONTENT_LENGTH"}
         environ[key if plain else f"HTTP_{key}"] = value
-    body, status, headers = run_wsgi_app(tally.counting(app_of(sent.seed.site_file)), environ)
-    return Answer(int(status.split(" ", 1)[0]), headers, b"".join(body))
+    parts, status, answered = run_wsgi_app(app, environ)
+    return Answer(int(status.split(" ", 1)[0]), answered, b"".join(parts))

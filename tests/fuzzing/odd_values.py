@@ -118,17 +118,42 @@ IDS = (
 )
 """What may stand in a reference, an id or a URL."""
 
-STRINGS = ("", " ", CANARY, f"{CANARY} <b>{CANARY}</b>", *MARKUP, *INVISIBLE, *DATES, *IDS)
+STRINGS = (
+    "",
+    " ",
+    "\ud800",
+    CANARY,
+    f"{CANARY} <b>{CANARY}</b>",
+    *MARKUP,
+    *INVISIBLE,
+    *DATES,
+    *IDS,
+)
 
 PIECES = (
     *(b"NaN", b"Infinity", b"-Infinity", b"1e400", b"-1e400", b"1E+99999", b"1" * 10_000, b"00"),
     *(b"0x1", b"1.", b".5", b"+1", b"-", b"1e", b'"\\ud800"', b'"\\udc00\\ud800"', b'"\\u0000"'),
     *(b'"\\x"', b'"\\u12"', b'"\\', b"\xef\xbb\xbf", b"\xff", b"\xc0\xaf", b"\xed\xa0\x80"),
-    *(b"\xf4\x90\x80\x80", b"\x00", b"\x1a", b"\r\n", b"\x85", b"\xe2\x80\xa8", b"/* x */", b"// x"),
+    *(
+        b"\xf4\x90\x80\x80",
+        b"\x00",
+        b"\x1a",
+        b"\r\n",
+        b"\x85",
+        b"\xe2\x80\xa8",
+        b"/* x */",
+        b"// x",
+    ),
     *(b",", b",,", b":", b'"', b"'", b"{", b"}", b"[", b"]", b"[" * 300, b'{"a":' * 300, b"]" * 50),
     *(b"[" * 20_000, b'{"a":' * 20_000, b"null", b"true", b"True", b"undefined", b"{}{}", b'"a":1'),
     *(b'"context":{},', b'"hook":"order-sign",', b'"hook":null,', b'"__proto__":{"x":1},'),
-    *(b'"\\u0068ook":1,', b'"resourceType":"Bundle",', b'"entry":[],', b'"id":"x",', b'"a":1,"a":2,'),
+    *(
+        b'"\\u0068ook":1,',
+        b'"resourceType":"Bundle",',
+        b'"entry":[],',
+        b'"id":"x",',
+        b'"a":1,"a":2,',
+    ),
 )
 """Bytes to put into a body."""
 
@@ -137,34 +162,95 @@ ENCODINGS = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "utf-8-sig")
 HEADER_VALUES = (
     *("", " ", "*", "*/*", CANARY, "a" * 10_000, "\x00", "\x7f", "\xff\xfe", "\xe9", ",,,", ";;;"),
     *("Bearer", "Bearer ", "Bearer  ", "Bearer a.b.c", "Bearer ..", "bearer x", f"Bearer {CANARY}"),
-    *("Basic dXNlcjpwdw==", "Digest x", "Negotiate", "Bearer e30.e30.", "Bearer eyJhbGciOiJub25lIn0.e30."),
+    *(
+        "Basic dXNlcjpwdw==",
+        "Digest x",
+        "Negotiate",
+        "Bearer e30.e30.",
+        "Bearer eyJhbGciOiJub25lIn0.e30.",
+    ),
     *("Bearer " + "A" * 20_000, "Bearer a.b.c.d.e", "Bearer a, Bearer b", "Bearer \xff"),
     *("application/json", "application/json;", "application/json; charset=utf-16", "text/html"),
     *("application/json; charset=\xff", "application/fhir+json", "application/fhir+xml", "json"),
-    *("multipart/form-data", "multipart/form-data; boundary=" + "x" * 300, "application/json, text/html"),
+    *(
+        "multipart/form-data",
+        "multipart/form-data; boundary=" + "x" * 300,
+        "application/json, text/html",
+    ),
     *("application/x-www-form-urlencoded", "APPLICATION/JSON", "application/json\t", "/", "a/b/c"),
     *("gzip", "identity", "deflate, gzip", "br", "zstd", "IDENTITY", "chunked", "gzip, chunked"),
     *("0", "-1", "1", "99999999999999999999", "1e3", "0x10", "1,1", "+5", "\xb2", "10485761"),
-    *("https://evil.example", "null", "bytes=0-0", "max-age=0", "W/\"x\"", "100-continue", "close"),
+    *("https://evil.example", "null", "bytes=0-0", "max-age=0", 'W/"x"', "100-continue", "close"),
     *("evil.example", "evil.example:99999", "[::1]:80", "127.0.0.1, 10.0.0.1", "for=x;proto=https"),
 )
 
 HEADER_NAMES = (
     *("Content-Type", "Content-Encoding", "Content-Length", "Transfer-Encoding", "Authorization"),
-    *("Accept", "Accept-Encoding", "Origin", "Host", "Range", "Expect", "Cookie", "Referer", "If-None-Match"),
+    *(
+        "Accept",
+        "Accept-Encoding",
+        "Origin",
+        "Host",
+        "Range",
+        "Expect",
+        "Cookie",
+        "Referer",
+        "If-None-Match",
+    ),
     *("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Client-Subject", "Forwarded"),
-    *("X-HTTP-Method-Override", "Access-Control-Request-Method", "User-Agent", "X-Request-Id", CANARY),
+    *(
+        "X-HTTP-Method-Override",
+        "Access-Control-Request-Method",
+        "User-Agent",
+        "X-Request-Id",
+        CANARY,
+    ),
 )
 
-METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "get", "X")
+METHODS = (
+    "GET",
+    "POST",
+    "HEAD",
+    "OPTIONS",
+    "PUT",
+    "DELETE",
+    "PATCH",
+    "TRACE",
+    "CONNECT",
+    "get",
+    "X",
+)
 
 PATHS = (
-    *("/", "/cds-services", "/cds-services/", "//cds-services", "/cds-services//", "/health", "/metrics"),
+    *(
+        "/",
+        "/cds-services",
+        "/cds-services/",
+        "//cds-services",
+        "/cds-services//",
+        "/health",
+        "/metrics",
+    ),
     *("/health/live", "/health/ready", "/knowledge/lumbar-mri", "/knowledge/", "/knowledge/../x"),
     *("/cds-services/lumbar-mri-order-select", "/cds-services/lumbar-mri-order-sign"),
-    *("/cds-services/lumbar-mri-order-select/feedback", "/cds-services/lumbar-mri-order-sign/feedback"),
+    *(
+        "/cds-services/lumbar-mri-order-select/feedback",
+        "/cds-services/lumbar-mri-order-sign/feedback",
+    ),
     *("/cds-services/lumbar-mri-order-select/", "/cds-services/lumbar-mri-order-select/feedback/x"),
-    *(f"/cds-services/{CANARY}", f"/{CANARY}", f"/knowledge/{CANARY}", "/cds-services/\x00", "/%00"),
+    *(
+        f"/cds-services/{CANARY}",
+        f"/{CANARY}",
+        f"/knowledge/{CANARY}",
+        "/cds-services/\x00",
+        "/%00",
+    ),
     *("/cds-services/..%2f..%2fetc", "/cds-services/\xff\xfe", "/cds-services/" + "a" * 5_000, "*"),
-    *("/cds-services/lumbar-mri-order-select;x=1", "/CDS-SERVICES", "/static/x", "/favicon.ico", "/openapi.json"),
+    *(
+        "/cds-services/lumbar-mri-order-select;x=1",
+        "/CDS-SERVICES",
+        "/static/x",
+        "/favicon.ico",
+        "/openapi.json",
+    ),
 )

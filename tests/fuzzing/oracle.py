@@ -1,7 +1,7 @@
 """What must hold of every answer, whatever was sent.
 
-Source: contract, "HTTP" and "The decision, machine-readable"; R-GEN-01, R-GEN-02, R-CTX-03, R-CTX-13,
-R-LINK-06, R-ROB-02 to R-ROB-07; proof 2 of the design for what an addition may do in an emergency.
+Source: contract, "HTTP" and "The decision, machine-readable"; R-GEN-01, R-GEN-02, R-CTX-03,
+R-CTX-13, R-LINK-06, R-ROB-02 to R-ROB-07; proof 2 of the design for emergencies.
 """
 
 import json
@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from fuzzing.corpus import EMERGENCY_ROWS
 from fuzzing.harness import Answer
-from fuzzing.mutations import Sent
 from fuzzing.odd_values import CANARY
+from fuzzing.sent import Sent
 
 CODES: Mapping[int, frozenset[str]] = {
     400: frozenset({"malformed-request"}),
@@ -160,8 +160,11 @@ def _id_of(draft: Mapping[str, Any]) -> str:
 
 def is_referable(logical_id: str) -> bool:
     """Whether an id can stand in a reference without being read as anything else."""
-    return 0 < len(logical_id) <= 300 and logical_id.isascii() and logical_id.isprintable() and (
-        not set(logical_id) & set(' "#&/<>?[\\]`|')
+    return (
+        0 < len(logical_id) <= 300
+        and logical_id.isascii()
+        and logical_id.isprintable()
+        and (not set(logical_id) & set(' "#&/<>?[\\]`|'))
     )
 
 
