@@ -16,8 +16,12 @@ from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
 from cds_service.prefetch.reader import FhirReader
+from cds_service.record.decisions import DecisionRecord
+from cds_service.record.feedback import FeedbackRecord
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
+from cds_service.store.database import Database
+from cds_service.wiring import Wiring
 
 logger = logging.getLogger(__name__)
 
@@ -53,16 +57,22 @@ def create_app(
         override_codes=[code for code, _ in knowledge.wording.override_reasons],
         shared_in=shared_metrics,
     )
+    database = Database(settings.store_url, monotonic=time.monotonic)
     routes.install(
         app,
-        routes.Wiring(
+        Wiring(
             settings=settings,
             knowledge=knowledge,
             site=site,
             switch=ModeSwitch(settings.mode, settings.switch_file),
             metrics=metrics,
             reader=FhirReader(),
-            gate=_gate(settings, site, clock, metrics),
+            gate=_gate(settings, site, database, clock, metrics),
+            database=database,
+            decisions=DecisionRecord(database, knowledge),
+            feedback=FeedbackRecord(
+                database, [code for code, _ in knowledge.wording.override_reasons]
+            ),
             clock=clock,
             review=review,
         ),
@@ -71,7 +81,11 @@ def create_app(
 
 
 def _gate(
-    settings: Settings, site: SiteFile, clock: Callable[[], datetime], metrics: Metrics
+    settings: Settings,
+    site: SiteFile,
+    database: Database,
+    clock: Callable[[], datetime],
+    metrics: Metrics,
 ) -> Gate:
     if settings.client_auth is ClientAuth.OFF:
         logger.warning("open to all", extra={"reason": OPEN_TO_ALL})
@@ -79,7 +93,7 @@ def _gate(
     gate = ClientGate(
         site,
         public_url=settings.public_url,
-        seen=store_for(settings, monotonic=time.monotonic),
+        seen=store_for(settings, database, monotonic=time.monotonic),
         key_sets=KeySets(
             monotonic=time.monotonic,
             folder=settings.state_directory.expanduser() / KEY_SET_FOLDER,

@@ -7,7 +7,6 @@ from a request.
 
 import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,12 +49,12 @@ LOG_KEYS = (
     "file",
     "client",
     "reason",
+    "unrecorded",
 )
 """The only keys that a log line may carry beside time, level, message and place."""
 
 TEXT_LEFT_OUT = "(text left out)"
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OTHER = "other"
 _NONE = "none"
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0)
@@ -93,11 +92,6 @@ def set_up_logging(level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger(OUR_LOGGERS).setLevel(level)
-
-
-def loggable_hook_instance(sent: str) -> str | None:
-    """Return the hookInstance if it is a UUID; anything else may be a name."""
-    return sent if _UUID.fullmatch(sent) else None
 
 
 def _places(error: BaseException) -> list[str]:
@@ -145,6 +139,12 @@ class Metrics:
         self._feedback = self._counter(
             "feedback", "Feedback entries", "service", "outcome", "override_code"
         )
+        self._unknown_cards = self._counter(
+            "feedback_unknown_cards", "Feedback about cards that the record does not hold"
+        )
+        self._unrecorded = self._counter(
+            "decisions_unrecorded", "Orders decided and answered without their record"
+        )
         self._refused = self._counter("requests_refused", "Requests refused", "status", "code")
         self._client_refusals = self._counter(
             "client_refusals",
@@ -183,6 +183,14 @@ class Metrics:
         """Count one feedback entry; codes that are not our own are `other`."""
         known = [c if c in self._override_codes else _OTHER for c in codes]
         self._feedback.labels(service_id, outcome, known[0] if known else _NONE).inc()
+
+    def count_feedback_on_unknown_cards(self, entries: int) -> None:
+        """Count feedback entries about cards that were never shown, or whose record is gone."""
+        self._unknown_cards.inc(entries)
+
+    def count_unrecorded(self, orders: int) -> None:
+        """Count orders whose decisions left without their record."""
+        self._unrecorded.inc(orders)
 
     def count_refused(self, status: int, code: str) -> None:
         """Count one request that was answered with an error."""

@@ -31,8 +31,9 @@ from cds_service.client_auth.seen_tokens import store_for
 from cds_service.errors import SettingsError
 from cds_service.knowledge import Knowledge
 from cds_service.observability import set_up_logging, share_metrics
-from cds_service.settings import ClientAuth, Settings
+from cds_service.settings import Settings
 from cds_service.site_file import SiteFile, load_site_file
+from cds_service.store.database import Database
 
 if TYPE_CHECKING:
     from gunicorn._types import _WSGIAppType
@@ -192,9 +193,9 @@ def _checked_site(settings: Settings) -> SiteFile:
     """Return the site file. Raises SettingsError if it or the store's URL cannot be used."""
     site = load_site_file(settings.site_file)
     check_clients(settings, site)
-    if settings.client_auth is ClientAuth.REQUIRED:
-        # It connects in the workers; here only a URL that nobody can use is found out.
-        store_for(settings, monotonic=time.monotonic)
+    # They connect in the workers; here only a URL that nobody can use is found out.
+    database = Database(settings.store_url, monotonic=time.monotonic)
+    store_for(settings, database, monotonic=time.monotonic)
     return site
 
 

@@ -91,12 +91,17 @@ DESCRIPTIONS = tuple(
         (
             "DATABASE_URL",
             "SQLite, state directory",
-            "SQLAlchemy URL of the store (seen tokens): `postgresql://…` with several replicas.",
+            "SQLAlchemy URL of the record and the seen tokens; `postgresql://…` in production.",
+        ),
+        (
+            "RETENTION_DAYS",
+            "400",
+            "Days that `cds-service record forget` keeps of the record; 1 to 36500.",
         ),
         (
             "REDIS_URL",
             "none",
-            "Keeps the seen tokens, shared by all replicas, in place of the store.",
+            "Keeps the seen tokens, shared by all replicas, in place of the database.",
         ),
         (
             "TIME_BUDGET_MS",
@@ -134,6 +139,7 @@ class Settings:
     switch_file: Path | None = None
     database_url: str | None = field(default=None, repr=False)
     """May hold a password, so it is never shown. None: a file in the state directory."""
+    retention_days: int = 400
     redis_url: str | None = field(default=None, repr=False)
     time_budget_ms: int = 1500
     max_body_bytes: int = 10 * 1024 * 1024
@@ -168,6 +174,9 @@ class Settings:
             mode=reader.read("MODE", _choice(Mode), usual.mode),
             switch_file=reader.read("SWITCH_FILE", Path, usual.switch_file),
             database_url=reader.read("DATABASE_URL", _url_of_any_scheme, usual.database_url),
+            retention_days=reader.read(
+                "RETENTION_DAYS", _whole_number(1, 36_500), usual.retention_days
+            ),
             redis_url=reader.read("REDIS_URL", _url_of_any_scheme, usual.redis_url),
             time_budget_ms=reader.read(
                 "TIME_BUDGET_MS", _whole_number(100, 30_000), usual.time_budget_ms

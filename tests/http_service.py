@@ -1,8 +1,12 @@
 """The real application on the bundled knowledge with a fixed clock, and requests to send to it."""
 
+import atexit
 import copy
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -87,8 +91,18 @@ def client(
 ) -> FlaskClient:
     """Return a client of the application; client tokens are not asked for unless settings say."""
     chosen = settings or Settings(client_auth=ClientAuth.OFF)
+    if chosen.state_directory == Settings().state_directory:
+        chosen = replace(chosen, state_directory=state_of_tests())
     app = create_app(chosen, knowledge=knowledge(), clock=lambda: now, site=site, review=review)
     return app.test_client()
+
+
+@cache
+def state_of_tests() -> Path:
+    """Return a folder for stores that no test looks into; gone at the end."""
+    folder = tempfile.mkdtemp(prefix="cds-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @cache

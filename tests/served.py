@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -104,8 +105,14 @@ class Served:
 def served(settings: Mapping[str, str], *, day: str = "") -> Iterator[Served]:
     """Start the server with these settings; stop it at the end, whatever happened.
 
-    Its clock stands at noon of `day` (ISO date, UTC), or goes where there is none.
+    Its clock stands at noon of `day` (ISO date, UTC), or goes where there is none. Unless the
+    settings name a place, its state is a folder that goes with it.
     """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state:
+        yield from _served({"XDG_STATE_HOME": state, **settings}, day)
+
+
+def _served(settings: Mapping[str, str], day: str) -> Iterator[Served]:
     environ = {n: v for n, v in os.environ.items() if not n.startswith("CDS_")}
     process = subprocess.Popen(
         [sys.executable, "-c", START, f"{day}T12:00:00+00:00" if day else ""],

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cds_service.client_auth.key_sets import KeySets, states
 from cds_service.client_auth.refusals import Reason, refusal
-from cds_service.client_auth.seen_tokens import SeenTokens, StoreDown
+from cds_service.client_auth.seen_tokens import SeenTokens
 from cds_service.client_auth.tokens import (
     Nonce,
     Token,
@@ -27,6 +27,7 @@ from cds_service.errors import SettingsError
 from cds_service.registered_clients import RegisteredClient, TrustedProxy
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import SiteFile
+from cds_service.store.rest import StoreDown
 
 OPEN_TO_ALL = (
     "CDS_CLIENT_AUTH is off: anyone who can reach this address may call the service. Keep it so "
@@ -88,7 +89,7 @@ class OpenGate:
 
     def state(self) -> Mapping[str, object]:
         """Neither a store nor key sets are needed."""
-        return {"database": "not used", "keySets": "not used"}
+        return {"seenTokens": "not used", "keySets": "not used"}
 
 
 class ClientGate:
@@ -158,7 +159,7 @@ class ClientGate:
 
     def state(self) -> Mapping[str, object]:
         """Return the kind of store and each client's keys, as this worker has them."""
-        return {"database": self._seen.kind, "keySets": states(self._clients, self._key_sets)}
+        return {"seenTokens": self._seen.kind, "keySets": states(self._clients, self._key_sets)}
 
     def _check_claims(
         self, token: Token, client: RegisteredClient, credentials: Credentials
