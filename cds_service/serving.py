@@ -34,6 +34,7 @@ from cds_service.observability import set_up_logging, share_metrics
 from cds_service.settings import Settings
 from cds_service.site_file import SiteFile, load_site_file
 from cds_service.store.database import Database
+from cds_service.store.rest import StoreDown
 
 if TYPE_CHECKING:
     from gunicorn._types import _WSGIAppType
@@ -78,10 +79,19 @@ def serve(
     # The models that write suggestions are slow to import: once, before the workers are forked.
     importlib.import_module("fhir.resources.R4B.servicerequest")
     server = _Server(settings, knowledge, review, chosen, clock)
+    _prepare_database(settings)
     # What is loaded by now stays in pages that the workers share.
     gc.collect()
     gc.freeze()
     server.run()
+
+
+def _prepare_database(settings: Settings) -> None:
+    """Bring the tables up to date once; where that fails, each worker tries again by itself."""
+    try:
+        Database(settings.store_url, monotonic=time.monotonic).prepare()
+    except StoreDown as fault:
+        logger.warning("database not ready", extra={"reason": str(fault)})
 
 
 def _require_free(bind: str) -> None:

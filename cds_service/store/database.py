@@ -97,6 +97,18 @@ class Database:
                 self._is_current = False
                 raise StoreDown(type(error).__name__) from None
 
+    def prepare(self) -> None:
+        """Bring the tables up to date in this thread, and leave no connection open.
+
+        For a process that will fork. Raises StoreDown when the database fails.
+        """
+        try:
+            self._bring_up_to_date()
+        except (SQLAlchemyError, OSError) as error:
+            raise StoreDown(type(error).__name__) from None
+        finally:
+            self._engine.dispose()
+
     def check(self) -> None:
         """Raise StoreDown unless the database has the tables and can be written to."""
         # A write that changes nothing: reading alone would not find a full disk or a standby.
