@@ -52,6 +52,7 @@ class Database:
                 self._url,
                 # A connection that the server has closed is noticed before it is used.
                 pool_pre_ping=True,
+                hide_parameters=True,
                 pool_size=_CONNECTIONS,
                 pool_timeout=seconds,
                 connect_args=_connect_args(self.kind, seconds),
