@@ -15,11 +15,10 @@ import redis
 import sqlalchemy as sa
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from sqlalchemy.exc import IntegrityError
 
 from cds_service.errors import SettingsError
 from cds_service.settings import Settings
-from cds_service.store.database import Database
+from cds_service.store.database import AlreadyThere, Database
 from cds_service.store.rest import Rest, StoreDown
 from cds_service.store.tables import SEEN_TOKEN
 
@@ -106,7 +105,7 @@ class SqlSeenTokens:
         }
         try:
             self._database.run(lambda c: c.execute(sa.insert(SEEN_TOKEN), row))
-        except IntegrityError:
+        except AlreadyThere:
             return False
         self._purge_now_and_then(now)
         return True

@@ -15,7 +15,8 @@ from cds_service.decision import Decision
 from cds_service.evaluate import JudgedOrder
 from cds_service.findings import Finding, Strength
 from cds_service.knowledge import Knowledge
-from cds_service.store.database import Database
+from cds_service.store.database import AlreadyThere, Database
+from cds_service.store.rest import StoreDown
 from cds_service.store.tables import CARD, CLIENT_LENGTH, DECISION
 
 
@@ -80,8 +81,12 @@ class DecisionRecord:
                         sa.insert(CARD), [card | {"decision_id": decision_id} for card in cards]
                     )
 
-        self._has_failed = True
-        self._database.run(write, seconds=seconds)
+        try:
+            self._database.run(write, seconds=seconds)
+        except (StoreDown, AlreadyThere) as fault:
+            # A constraint of a later version of the tables must not cost the clinician the card.
+            self._has_failed = True
+            raise fault if isinstance(fault, StoreDown) else StoreDown("constraint") from None
         self._has_failed = False
 
     def _decision_row(self, call: JudgedCall, decision: Decision, number: int) -> dict[str, object]:

@@ -30,6 +30,10 @@ _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"
 _READS = "cds_reads"
 
 
+class AlreadyThere(Exception):
+    """A row breaks a constraint: its key is taken."""
+
+
 class Database:
     """One database as one process uses it; for all its threads. Make it after the fork."""
 
@@ -82,7 +86,7 @@ class Database:
         """Do some work in one transaction and return what it returns, committed.
 
         With `reads` it takes no lock. Raises StoreDown when the database fails or is late (then
-        the work may still be committed), and IntegrityError as SQLAlchemy does.
+        the work may still be committed), and AlreadyThere where a key stands twice.
         """
         limit = self._seconds if seconds is None else min(seconds, self._seconds)
         with self._rest.watched(limit):
@@ -90,7 +94,8 @@ class Database:
             try:
                 return future.result(timeout=limit)
             except IntegrityError:
-                raise
+                # The database is well, so it is not to be left alone.
+                raise AlreadyThere from None
             except TimeoutError:
                 future.cancel()
                 raise (StoreDown if limit == self._seconds else StoreLate)("timeout") from None

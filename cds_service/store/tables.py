@@ -60,9 +60,9 @@ DECISION = sa.Table(
     sa.Column("knowledge_version", sa.String(64), nullable=False),
     sa.Column("knowledge_digest", sa.String(80), nullable=False),
     sa.Column("protocol", sa.String(32), nullable=False),
-    sa.Column("base_row", sa.String(16), nullable=False),
-    sa.Column("overlay", sa.String(16)),
-    sa.Column("protocol_row", sa.String(16)),
+    sa.Column("base_row", sa.String(64), nullable=False),
+    sa.Column("overlay", sa.String(64)),
+    sa.Column("protocol_row", sa.String(64)),
     sa.Column("safety", _JSON, nullable=False, comment="list of rows"),
     sa.Column("variant", sa.Integer, comment="ACR variant"),
     sa.Column("rating", sa.String(32), nullable=False),
@@ -82,7 +82,7 @@ CARD = sa.Table(
         "decision_id", _ID, sa.ForeignKey("decision.id", ondelete="CASCADE"), primary_key=True
     ),
     sa.Column("card", sa.String(UUID_LENGTH), primary_key=True, index=True),
-    sa.Column("topic", sa.String(16), nullable=False, comment="row that chose the summary"),
+    sa.Column("topic", sa.String(64), nullable=False, comment="row that chose the summary"),
     sa.Column("indicator", sa.String(16), nullable=False),
     sa.Column("suggestions", _JSON, nullable=False, comment="uuid → type of its action"),
 )
