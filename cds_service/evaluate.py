@@ -37,6 +37,8 @@ class Outcome:
     judged: tuple[Decision, ...] = ()
     cards: tuple[Mapping[str, object], ...] = ()
     decisions: tuple[Mapping[str, object], ...] = ()
+    foreign_resources: int = 0
+    """Left out because they are of another patient."""
 
 
 def orders_in_scope(
@@ -140,6 +142,7 @@ def evaluate(
             )
         ),
         decisions=tuple(decision_object(knowledge, decision) for decision in judged),
+        foreign_resources=chart.foreign,
     )
 
 

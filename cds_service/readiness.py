@@ -1,5 +1,7 @@
 """Whether the service can answer hook calls, with what, and what an operator should know."""
 
+from collections.abc import Iterable
+
 from cds_service import __version__
 from cds_service.client_auth.gate import Gate
 from cds_service.knowledge import Knowledge
@@ -8,10 +10,21 @@ from cds_service.settings import Mode, Settings
 
 
 def readiness(
-    knowledge: Knowledge, settings: Settings, switch: ModeSwitch, gate: Gate
+    knowledge: Knowledge,
+    settings: Settings,
+    switch: ModeSwitch,
+    gate: Gate,
+    dead_fhir_servers: Iterable[str],
 ) -> tuple[bool, dict[str, object]]:
-    """Return whether hook calls are answered, and the body of the readiness answer; no secrets."""
+    """Return whether hook calls are answered, and the body of the readiness answer; no secrets.
+
+    `dead_fhir_servers` are origins of the allow-list.
+    """
     problems = gate.problems()
+    dead = [
+        f"FHIR server {origin} does not answer; sources are read as unreadable."
+        for origin in dead_fhir_servers
+    ]
     return not problems, {
         "status": "not-ready" if problems else "ready",
         "version": __version__,
@@ -24,7 +37,7 @@ def readiness(
         "mode": switch.current().value,
         "clientAuth": settings.client_auth.value,
         **gate.state(),
-        "warnings": [*problems, *_other_warnings(switch, gate)],
+        "warnings": [*problems, *_other_warnings(switch, gate), *dead],
     }
 
 

@@ -132,6 +132,7 @@ def call_service(service_id: str) -> Response:
         reader=wiring.reader,
         budget_seconds=_seconds_for_reading(wiring.settings, call),
         monotonic=time.monotonic,
+        client_id=client.id if client else "",
     )
     outcome = evaluate(
         wiring.knowledge,
@@ -141,6 +142,7 @@ def call_service(service_id: str) -> Response:
         zone=wiring.settings.time_zone,
         site=wiring.site,
     )
+    wiring.metrics.count_foreign(outcome.foreign_resources)
     shown = outcome.cards if mode is Mode.LIVE else ()
     _record(call, wiring.metrics, shown, outcome.decisions)
     return _json(_answer(shown, outcome.decisions, mode))
@@ -171,7 +173,13 @@ def live() -> Response:
 def ready() -> Response:
     """Answer whether hook calls can be served, with what, and what an operator should know."""
     wiring = _wiring()
-    is_ready, body = readiness(wiring.knowledge, wiring.settings, wiring.switch, wiring.gate)
+    is_ready, body = readiness(
+        wiring.knowledge,
+        wiring.settings,
+        wiring.switch,
+        wiring.gate,
+        wiring.reader.dead_servers(),
+    )
     return _json(strip_empty(body), status=200 if is_ready else 503)
 
 

@@ -71,9 +71,8 @@ def read_chart(
         return tuple(record for record in found if record is not None)
 
     observations = records(read_observation, "Observation")
-    unreadable = sent.unreadable
-    if resources.other_patient_sent:
-        unreadable = {**unreadable, "Patient": OTHER_PATIENT}
+    # A search that finds only other patients was not of this one: that is not "nothing there".
+    of_others = dict.fromkeys(sorted(resources.of_others_only), OTHER_PATIENT)
     return Chart(
         patient=patient,
         conditions=records(read_condition, "Condition"),
@@ -89,7 +88,7 @@ def read_chart(
         encounters=records(read_encounter, "Encounter"),
         appointments=records(read_appointment, "Appointment"),
         documents=records(read_document_reference, "DocumentReference"),
-        unreadable=unreadable,
+        unreadable={**sent.unreadable, **of_others},
         addresses=resources.addresses.by_url,
         foreign=resources.foreign,
     )

@@ -80,6 +80,9 @@ def _origin(url: str) -> str | None:
         return None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
         return None
+    if not parts.hostname.isascii():
+        # Which name is looked up depends on the release of IDNA; the punycode form is clear.
+        return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if port in (None, _DEFAULT_PORTS[parts.scheme]):
         return f"{parts.scheme}://{host}"
