@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -66,8 +67,9 @@ class Answer:
     """Decoded; empty unless the status is 200: nobody looks at any other."""
 
 
+@cache
 def trusting(private_roots: str = "") -> ssl.SSLContext:
-    """Return a TLS context that trusts the usual roots and these (PEM).
+    """Return a TLS context that trusts the usual roots and these (PEM); made once, it is slow.
 
     Raises ssl.SSLError if there is PEM that cannot be read.
     """
@@ -231,12 +233,10 @@ def _failure_of(error: exceptions.HTTPError) -> Failure:
             return Failure.TLS
         case exceptions.DecodeError():
             return Failure.BAD_ENCODING
-        case exceptions.InvalidHeader():
-            return Failure.NOT_HTTP
         case exceptions.ProtocolError():
             return _failure_beneath(error)
         case _:
-            return Failure.RESET
+            return Failure.NOT_HTTP
 
 
 def _failure_beneath(error: exceptions.ProtocolError) -> Failure:

@@ -5,6 +5,7 @@ days of back pain, which alone is a warning with "cancel this MRI". A fault on t
 all of them, must not bring that warning out. Source: decision table §5, "Unreadable brake".
 """
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ from werkzeug.test import TestResponse
 
 from cds_service.fixture_server.behaviour import Behaviour, Fault
 from cds_service.fixture_server.server import FixtureServer
+from cds_service.prefetch.server import OUTCOMES
 from cds_service.settings import ClientAuth, Settings
 
 TYPES = tuple(knowledge().prefetch_types.values())
@@ -230,6 +232,8 @@ def test_a_fault_is_survived_in_time_and_only_softens(fault: NamedFault) -> None
 
         assert [] == [r for _, tripwire in running for r in tripwire.requests]
 
+    counted = re.findall(r'cds_fhir_requests_total{outcome="(.*)"}', to.get("/metrics").text)
+    assert set() < set(counted) <= OUTCOMES
     for target, answer in zip(TARGETS, answers, strict=True):
         assert milliseconds / 1000 + SLACK_SECONDS > answer.seconds
         _check(fault, target, answer)

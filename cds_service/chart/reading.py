@@ -55,6 +55,7 @@ def read_chart(
     `draft_refs` (`ServiceRequest/draft-1`) and `draft_identifiers` (`system|value`) name the
     orders of this hook, which are not part of the chart even if a search returns them.
     """
+    sources = tuple(sources)
     sent = read_sources(sources)
     drafts = Drafts(refs=draft_refs, identifiers=draft_identifiers)
     resources = select(sent.rows, patient_id, drafts)
@@ -72,7 +73,8 @@ def read_chart(
 
     observations = records(read_observation, "Observation")
     # A search that finds only other patients was not of this one: that is not "nothing there".
-    of_others = dict.fromkeys(sorted(resources.of_others_only), OTHER_PATIENT)
+    asked_for = {source.resource_type for source in sources if not source.is_extra}
+    of_others = dict.fromkeys(sorted(resources.of_others_only & asked_for), OTHER_PATIENT)
     return Chart(
         patient=patient,
         conditions=records(read_condition, "Condition"),

@@ -31,10 +31,8 @@ READ = "read"
 NOT_ASKED = "not asked"
 OUTCOMES = frozenset(
     {
-        *(READ, NOT_ASKED),
+        *(READ, NOT_ASKED, "redirect", "not JSON", *Failure),
         *("400", "401", "403", "404", "429", "500", "502", "503", "504", "other status"),
-        *("unreachable", "timeout", "reset", "TLS"),
-        *("incomplete", "not HTTP", "bad encoding", "too large", "redirect", "not JSON"),
     }
 )
 """What may become of a request: the values of a metric, so no server can add one."""
