@@ -303,7 +303,11 @@ def _file(value: str) -> Path:
 
 def _ca_certificates(value: str) -> str:
     """Return the certificates in a PEM file, without what else stands there."""
-    text = _file(value).read_text("ascii", "replace")
+    try:
+        text = _file(value).read_text("ascii", "replace")
+    except OSError:
+        msg = "is not a file that can be read"
+        raise ValueError(msg) from None
     found = "\n".join(_CERTIFICATE.findall(text))
     trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:

@@ -40,7 +40,7 @@ from cds_service.settings import ClientAuth, Settings
 TYPES = tuple(knowledge().prefetch_types.values())
 FAST_MS = 10_000
 """Generous: these faults are known at once, and a busy machine must not turn them into others."""
-SLOW_MS = 1_000
+SLOW_MS = 2_000
 SLACK_SECONDS = 3
 """For judging, which has its share of the budget, and for a busy machine."""
 TOKEN = "canary-token-9b2e"

@@ -171,6 +171,7 @@ def test_a_ca_file_that_would_help_nobody_stops_start_up(
         Settings.from_environ({"CDS_CA_FILE": str(file)})
 
 
-def test_a_ca_file_that_is_not_there_stops_start_up(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^CDS_CA_FILE: is not a file"):
-        Settings.from_environ({"CDS_CA_FILE": str(tmp_path / "roots.pem")})
+@pytest.mark.parametrize("file", ["/no/such/roots.pem", "/", "/proc/self/mem"])
+def test_a_ca_file_that_cannot_be_read_stops_start_up(file: str) -> None:
+    with pytest.raises(SettingsError, match=r"^CDS_CA_FILE: is not a file that can be read"):
+        Settings.from_environ({"CDS_CA_FILE": file})
