@@ -45,6 +45,8 @@ class Outcome:
     """What one call comes to, order by order."""
 
     orders: tuple[JudgedOrder, ...] = ()
+    foreign_resources: int = 0
+    """Left out because they are of another patient."""
 
     @property
     def judged(self) -> tuple[Decision, ...]:
@@ -165,7 +167,8 @@ def evaluate(
                 ),
             )
             for decision in judged
-        )
+        ),
+        foreign_resources=chart.foreign,
     )
 
 

@@ -91,6 +91,7 @@ def call_service(service_id: str) -> Response:
         reader=wiring.reader,
         budget_seconds=max(_seconds_left(wiring.settings, call) - _SECONDS_AFTER_READING, 0.0),
         monotonic=time.monotonic,
+        client_id=client.id if client else "",
     )
     call.reading_seconds = time.perf_counter() - reading_since
     outcome = evaluate(
@@ -101,6 +102,7 @@ def call_service(service_id: str) -> Response:
         zone=wiring.settings.time_zone,
         site=wiring.site,
     )
+    wiring.metrics.count_foreign(outcome.foreign_resources)
     shown = outcome.cards if mode is Mode.LIVE else ()
     _record(wiring, call, hook_request, outcome, mode)
     _note(wiring, call, shown, outcome.decisions)
