@@ -81,7 +81,9 @@ def create_app(
             database=database,
             decisions=DecisionRecord(database, knowledge),
             feedback=FeedbackRecord(
-                database, [code for code, _ in knowledge.wording.override_reasons]
+                database,
+                [code for code, _ in knowledge.wording.override_reasons],
+                site.form.override_codes,
             ),
             clock=clock,
             review=review,

@@ -1,7 +1,7 @@
 """Whether the service can answer hook calls, with what, and what an operator should know."""
 
 from cds_service import __version__
-from cds_service.settings import Mode
+from cds_service.modes import Mode
 from cds_service.store.rest import StoreDown
 from cds_service.wiring import Wiring
 

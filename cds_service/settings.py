@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cds_service.errors import SettingsError
+from cds_service.modes import Mode
 
 PREFIX = "CDS_"
 _CERTIFICATE = re.compile(
@@ -33,16 +34,6 @@ class ClientAuth(StrEnum):
 
     REQUIRED = "required"
     OFF = "off"
-
-
-class Mode(StrEnum):
-    """What the service does with its decisions."""
-
-    LIVE = "live"
-    SILENT = "silent"
-    """Decide and record, but show no cards."""
-    OFF = "off"
-    """Kill switch: every call is answered at once, without cards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

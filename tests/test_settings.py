@@ -7,7 +7,8 @@ import pytest
 from certificates import authority, self_signed
 
 from cds_service.errors import SettingsError
-from cds_service.settings import DESCRIPTIONS, ClientAuth, Mode, Settings
+from cds_service.modes import Mode
+from cds_service.settings import DESCRIPTIONS, ClientAuth, Settings
 
 
 def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
