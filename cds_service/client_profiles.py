@@ -36,6 +36,9 @@ class CardForm:
     override_codes: Mapping[str, str] = field(default_factory=dict)
     """Our override code (`O1` …) → the code that the site mapped in its EHR."""
 
+    source_url: str = ""
+    """Where the rules of this service can be read; empty: where the knowledge says."""
+
     @property
     def selection_behavior(self) -> str:
         """How many suggestions of a card may be accepted."""

@@ -106,7 +106,7 @@ def call_service(service_id: str) -> Response:
         today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
         zone=wiring.settings.time_zone,
         site=wiring.site,
-        form=wiring.site.form_for(client),
+        form=wiring.form_for(client),
     )
     wiring.metrics.count_foreign(outcome.foreign_resources)
     if mode is Mode.LIVE and is_left_out(hook_request, wiring.site.left_out):

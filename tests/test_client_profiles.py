@@ -257,3 +257,18 @@ def test_without_a_list_nobody_is_left_out() -> None:
     answer = fire(open_to("{}"), told(role(**SPECIALTY), encounter(**BY_ED)))
 
     assert 1 == len(body_of(answer)["cards"])  # type: ignore[arg-type]  # JSON
+
+
+@pytest.mark.parametrize(
+    ("public_url", "expected"),
+    [
+        ("https://cds.example/lumbar", "https://cds.example/lumbar/knowledge/lumbar-mri"),
+        ("http://cds.example", knowledge().wording.source_url),
+        (None, knowledge().wording.source_url),
+    ],
+)
+def test_the_source_of_a_card_is_the_page_with_its_rules(
+    public_url: str | None, expected: str
+) -> None:
+    """R-LINK-06: only by https; 520(o)(1)(E) asks that the basis can be reviewed."""
+    assert expected == card_of(open_to("{}", public_url=public_url))["source"]["url"]

@@ -96,7 +96,7 @@ def _written(
         "indicator": card.indicator.value,
         "source": {
             "label": knowledge.wording.source_label,
-            **_https("url", knowledge.wording.source_url),
+            **_https("url", form.source_url or knowledge.wording.source_url),
             "topic": {"system": ROW_SYSTEM, "code": card.topic.row, "display": card.topic.says},
         },
     }
