@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.exceptions import HTTPException
 
-from cds_service.errors import ClientError, NotAuthenticated, Overloaded, Unavailable
+from cds_service.errors import CdsError, ClientError, NotAuthenticated, Overloaded, Unavailable
 
 _BY_STATUS: Mapping[int, tuple[str, str]] = {
     400: ("malformed-request", "The request is malformed."),
@@ -29,6 +29,17 @@ class ErrorAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
     is_ours: bool = False
     """The service failed; the caller can do nothing about it."""
+
+
+def stable_codes() -> Mapping[int, frozenset[str]]:
+    """Return every `details.coding.code` that a refusal may have, by HTTP status."""
+    found = {status: {code} for status, (code, _) in _BY_STATUS.items()}
+    waiting: list[type[CdsError]] = [ClientError, Overloaded, Unavailable]
+    while waiting:
+        kind = waiting.pop()
+        found.setdefault(kind.status, set()).add(kind.code)
+        waiting.extend(kind.__subclasses__())
+    return {status: frozenset(codes) for status, codes in sorted(found.items())}
 
 
 def translate(error: Exception) -> ErrorAnswer:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bundled import knowledge
+from documented import DocumentedClient
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -89,11 +90,15 @@ def client(
     review: str = "# Review",
     now: datetime = NOW,
 ) -> FlaskClient:
-    """Return a client of the application; client tokens are not asked for unless settings say."""
+    """Return a client of the application; client tokens are not asked for unless settings say.
+
+    Every answer that it gets is held against the OpenAPI document.
+    """
     chosen = settings or Settings(client_auth=ClientAuth.OFF)
     if chosen.state_directory == Settings().state_directory:
         chosen = replace(chosen, state_directory=state_of_tests())
     app = create_app(chosen, knowledge=knowledge(), clock=lambda: now, site=site, review=review)
+    app.test_client_class = DocumentedClient
     return app.test_client()
 
 
