@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cds_service.app import create_app
+from cds_service.rates import UNLIMITED
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile, load_site_file
 
@@ -91,6 +92,9 @@ def client(
 ) -> FlaskClient:
     """Return a client of the application; client tokens are not asked for unless settings say."""
     chosen = settings or Settings(client_auth=ClientAuth.OFF)
+    if chosen.rate_limit == Settings().rate_limit:
+        # Tests send as fast as they can; those that are about limits set one.
+        chosen = replace(chosen, rate_limit=UNLIMITED)
     if chosen.state_directory == Settings().state_directory:
         chosen = replace(chosen, state_directory=state_of_tests())
     app = create_app(chosen, knowledge=knowledge(), clock=lambda: now, site=site, review=review)
