@@ -1,6 +1,7 @@
 """The WSGI application: the only place that wires settings, knowledge, clock and network."""
 
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,9 +16,17 @@ from cds_service.client_auth.seen_tokens import store_for
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
+from cds_service.outgoing import trusting
+from cds_service.overload import Door
 from cds_service.prefetch.reader import FhirReader
+from cds_service.prefetch.server import Tally
+from cds_service.rate_limits import RateLimits, rate_limits_for
+from cds_service.record.decisions import DecisionRecord
+from cds_service.record.feedback import FeedbackRecord
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
+from cds_service.store.database import Database
+from cds_service.wiring import Wiring, wiring_in
 
 logger = logging.getLogger(__name__)
 
@@ -53,16 +62,35 @@ def create_app(
         override_codes=[code for code, _ in knowledge.wording.override_reasons],
         shared_in=shared_metrics,
     )
+    database = Database(settings.store_url, monotonic=time.monotonic)
+    tls = trusting(settings.private_roots)
+    limits = rate_limits_for(settings, monotonic=time.monotonic)
+    gate = _gate(settings, site, database, clock, metrics, tls=tls, limits=limits)
     routes.install(
         app,
-        routes.Wiring(
+        Wiring(
             settings=settings,
             knowledge=knowledge,
             site=site,
             switch=ModeSwitch(settings.mode, settings.switch_file),
             metrics=metrics,
-            reader=FhirReader(),
-            gate=_gate(settings, site, clock, metrics),
+            reader=FhirReader(
+                tls=tls,
+                tally=Tally(
+                    count_request=metrics.count_fhir_request,
+                    count_opened=metrics.count_fhir_circuit_opened,
+                ),
+            ),
+            gate=gate,
+            limits=limits,
+            door=Door(settings, metrics, client_named_in=gate.client_named_in),
+            database=database,
+            decisions=DecisionRecord(database, knowledge),
+            feedback=FeedbackRecord(
+                database,
+                [code for code, _ in knowledge.wording.override_reasons],
+                site.form.override_codes,
+            ),
             clock=clock,
             review=review,
         ),
@@ -70,8 +98,21 @@ def create_app(
     return app
 
 
+def door_of(application: object) -> Door:
+    """Return the door of an application that `create_app` has made."""
+    assert isinstance(application, Flask)  # noqa: S101  # gunicorn knows it as any callable
+    return wiring_in(application.extensions).door
+
+
 def _gate(
-    settings: Settings, site: SiteFile, clock: Callable[[], datetime], metrics: Metrics
+    settings: Settings,
+    site: SiteFile,
+    database: Database,
+    clock: Callable[[], datetime],
+    metrics: Metrics,
+    *,
+    tls: ssl.SSLContext,
+    limits: RateLimits,
 ) -> Gate:
     if settings.client_auth is ClientAuth.OFF:
         logger.warning("open to all", extra={"reason": OPEN_TO_ALL})
@@ -79,13 +120,16 @@ def _gate(
     gate = ClientGate(
         site,
         public_url=settings.public_url,
-        seen=store_for(settings, monotonic=time.monotonic),
+        seen=store_for(settings, database, monotonic=time.monotonic),
         key_sets=KeySets(
             monotonic=time.monotonic,
             folder=settings.state_directory.expanduser() / KEY_SET_FOLDER,
+            clock=clock,
+            tls=tls,
         ),
         clock=clock,
         count_ignored_header=metrics.count_ignored_header,
+        before_proof=limits.refuse_exhausted,
     )
     if not any(client.can_prove_itself for client in site.clients):
         logger.error("every call is refused", extra={"reason": NO_CLIENT})

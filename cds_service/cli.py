@@ -7,23 +7,23 @@ stderr in a line that says what to do.
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
 import click
 
 from cds_service import __version__
-from cds_service.errors import CdsError, KnowledgeError, SettingsError
+from cds_service.command_errors import reports_errors
+from cds_service.errors import SettingsError
 from cds_service.evaluate import Outcome, evaluate
 from cds_service.knowledge import Knowledge, ServiceDescription
 from cds_service.knowledge_loading.folders import FoundFolder, find_folders
 from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.knowledge_loading.service import ApprovalState
 from cds_service.protocol import hook_answer, parse_request
+from cds_service.record_commands import record
 from cds_service.settings import DESCRIPTIONS, Settings
 from cds_service.site_file import SiteFile, load_site_file
 from cds_service.strict_json import dumps, dumps_readable, loads
@@ -31,32 +31,11 @@ from cds_service.strict_json import dumps, dumps_readable, loads
 if TYPE_CHECKING:
     from cds_service.prefetch.reader import FhirReader
 
-_BAD_INPUT = 2
 _TOPIC = "lumbar-mri"
-_P = ParamSpec("_P")
 
 _SETTINGS_HELP = "Settings (environment):\n\n\b\n" + "\n".join(
     f"{item.name:22} {item.default}" for item in DESCRIPTIONS
 )
-
-
-def _reports_errors(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Turn the errors raised on purpose into text on stderr and exit code 2."""
-
-    @wraps(command)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except KnowledgeError as error:
-            click.echo("The knowledge folder cannot be used:", err=True)
-            for problem in error.problems:
-                click.echo(f"  {problem}", err=True)
-            sys.exit(_BAD_INPUT)
-        except CdsError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(_BAD_INPUT)
-
-    return run
 
 
 _HELP = """CDS Hooks service for lumbar-spine MRI orders.
@@ -83,7 +62,7 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port on 127.0.0.1, instead of --bind.")
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64))
-@_reports_errors
+@reports_errors
 def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     """Run the service under gunicorn until it is told to stop (SIGTERM, Ctrl-C)."""
     from cds_service.knowledge_review.page import review_page  # noqa: PLC0415
@@ -91,10 +70,14 @@ def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     from cds_service.serving import serve as run_server  # noqa: PLC0415
 
     settings = Settings.from_environ(os.environ)
-    knowledge = _knowledge(settings)
     address = bind if port is None else f"127.0.0.1:{port}"
     options = ServingOptions(bind=address, workers=workers, threads=threads)
-    run_server(settings, knowledge=knowledge, review=review_page(knowledge), options=options)
+
+    def load() -> tuple[Knowledge, str]:
+        loaded = _knowledge(settings)
+        return loaded, review_page(loaded)
+
+    run_server(settings, load=load, options=options)
 
 
 @main.command(epilog="Example: cds-service demo --once")
@@ -109,7 +92,7 @@ def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     type=click.Path(path_type=Path),
     help="Folder with stories.yaml.",
 )
-@_reports_errors
+@reports_errors
 def demo(*, once: bool, port: int | None, fixtures: Path) -> None:
     """Start the service and a FHIR server, order MRIs for synthetic patients, print the cards."""
     from cds_service.demo import run_demo  # noqa: PLC0415
@@ -135,7 +118,7 @@ def demo(*, once: bool, port: int | None, fixtures: Path) -> None:
 @click.option("--explain", is_flag=True, help="Every rule that was tried, and every fact.")
 @click.option("--json", "as_json", is_flag=True, help="The response body, as an EHR gets it.")
 @click.option("--timing", is_flag=True, help="Time of one call inside the process, median of 200.")
-@_reports_errors
+@reports_errors
 def evaluate_command(
     *, file: str, as_of: "click.DateTime | None", explain: bool, as_json: bool, timing: bool
 ) -> None:
@@ -257,7 +240,7 @@ def _print_outcome(outcome: Outcome, *, is_explained: bool) -> None:
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="File, instead of stdout."
 )
-@_reports_errors
+@reports_errors
 def openapi(*, output: Path | None) -> None:
     """Print the OpenAPI 3.1 document (JSON) of everything that this service answers."""
     from cds_service.openapi.document import as_json, document  # noqa: PLC0415
@@ -275,6 +258,9 @@ def openapi(*, output: Path | None) -> None:
     click.echo(f"{output} written", err=True)
 
 
+main.add_command(record)
+
+
 @main.group()
 def knowledge() -> None:
     """Check, review, compare and copy the clinical knowledge."""
@@ -288,7 +274,7 @@ def knowledge() -> None:
 @click.option(
     "--no-proofs", "is_quick", is_flag=True, help="Leave out the proofs over all combinations."
 )
-@_reports_errors
+@reports_errors
 def knowledge_check(*, as_json: bool, is_quick: bool) -> None:
     """Load the folder, run every case, prove what must hold of every combination of facts.
 
@@ -311,7 +297,7 @@ def knowledge_check(*, as_json: bool, is_quick: bool) -> None:
 @click.argument("old")
 @click.argument("new")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
-@_reports_errors
+@reports_errors
 def knowledge_compare(*, old: str, new: str, as_json: bool) -> None:
     """Say what differs between two knowledge folders, and which answers change.
 
@@ -329,7 +315,7 @@ def knowledge_compare(*, old: str, new: str, as_json: bool) -> None:
 @knowledge.command("export", epilog="Example: cds-service knowledge export /srv/hooks")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--id", "topic", default=_TOPIC, show_default=True, help="The bundled folder.")
-@_reports_errors
+@reports_errors
 def knowledge_export(*, directory: Path, topic: str) -> None:
     """Write a copy of the bundled knowledge into DIRECTORY, for a site to edit and sign.
 
@@ -340,9 +326,45 @@ def knowledge_export(*, directory: Path, topic: str) -> None:
     click.echo(next_steps(export(topic, directory)))
 
 
+@knowledge.command(
+    "approve",
+    epilog='Example: cds-service knowledge approve /srv/hooks/lumbar-mri --by "A. Doe, committee"',
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--by", required=True, help="Who approves: name and committee.")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="The day of the approval (today).")
+@click.option(
+    "--no-proofs", "is_quick", is_flag=True, help="Leave out the proofs over all combinations."
+)
+@reports_errors
+def knowledge_approve(
+    *, folder: Path, by: str, on: "click.DateTime | None", is_quick: bool
+) -> None:
+    """Sign a site's knowledge folder as it is now; whatever changes later makes it unusable.
+
+    The folder is checked first, as `knowledge check` does; what fails stays a draft.
+    """
+    from cds_service.knowledge_approval import Signature, approve  # noqa: PLC0415
+    from cds_service.knowledge_proofs.checked import with_proofs  # noqa: PLC0415
+    from cds_service.knowledge_review.check import check  # noqa: PLC0415
+
+    def failures_of(loaded: Knowledge) -> tuple[str, ...]:
+        report = with_proofs(check(loaded), loaded, is_wanted=not is_quick)
+        return tuple(map(str, report.failures))
+
+    signature = Signature(by=by, on=_as_date(on) or _today(Settings.from_environ({})))
+    approved = approve(folder, signature, failures_of=failures_of)
+    click.echo(
+        f"{approved.id} {approved.version} approved by {approved.approval.by} on "
+        f"{approved.approval.on}, {approved.digest}\n"
+        f"Run the service with CDS_HOOKS_PATH={folder.resolve().parent}, or send SIGHUP to one "
+        "that does."
+    )
+
+
 @knowledge.command("review", epilog="Example: cds-service knowledge review --write")
 @click.option("--write", is_flag=True, help="Write REVIEW.md into the folder.")
-@_reports_errors
+@reports_errors
 def knowledge_review(*, write: bool) -> None:
     """Print the page that a clinical committee reads and signs (Markdown)."""
     from cds_service.knowledge_review.page import review_page  # noqa: PLC0415

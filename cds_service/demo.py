@@ -171,10 +171,16 @@ def _service(port: int, fhir_base: str, environ: Mapping[str, str]) -> Iterator[
     url = f"http://{LOOPBACK}:{port}"
     # Only our own settings count in the demo, whatever the shell holds.
     kept = {name: value for name, value in environ.items() if not name.startswith("CDS_")}
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - our own module, no input in the command
             [sys.executable, "-m", "cds_service", "serve", "--bind", f"{LOOPBACK}:{port}"],
-            env=kept | {"CDS_CLIENT_AUTH": "off", "CDS_FHIR_SERVERS": fhir_base},
+            env=kept
+            | {
+                "CDS_CLIENT_AUTH": "off",
+                "CDS_FHIR_SERVERS": fhir_base,
+                # What is recorded of made-up patients is nobody's record.
+                "XDG_STATE_HOME": state,
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -45,8 +45,10 @@ def stable_codes() -> Mapping[int, frozenset[str]]:
 def translate(error: Exception) -> ErrorAnswer:
     """Return the answer to any exception; what is not foreseen is a failure of our own."""
     if isinstance(error, ClientError | Overloaded | Unavailable):
-        refusal = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
-        return ErrorAnswer(status=error.status, code=error.code, text=str(error), headers=refusal)
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
+        if error.retry_after:
+            headers["Retry-After"] = str(error.retry_after)
+        return ErrorAnswer(status=error.status, code=error.code, text=str(error), headers=headers)
     status = error.code or 0 if isinstance(error, HTTPException) else 0
     if isinstance(error, HTTPException) and status in _BY_STATUS:
         code, text = _BY_STATUS[status]

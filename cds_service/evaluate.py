@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cds_service.cards.card import cards_for, decision_object
 from cds_service.chart.reading import Source, SourceState, read_chart
+from cds_service.client_profiles import STANDARD_FORM, CardForm
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.draft_words import words_of_draft
@@ -31,12 +32,37 @@ MOST_ORDERS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one call comes to: decisions as objects, and both wire forms."""
+class JudgedOrder:
+    """One order: the decision as an object, and both wire forms."""
 
-    judged: tuple[Decision, ...] = ()
-    cards: tuple[Mapping[str, object], ...] = ()
-    decisions: tuple[Mapping[str, object], ...] = ()
+    decision: Decision
+    wire: Mapping[str, object]
+    """The decision object of the contract."""
+    cards: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one call comes to, order by order."""
+
+    orders: tuple[JudgedOrder, ...] = ()
+    foreign_resources: int = 0
+    """Left out because they are of another patient."""
+
+    @property
+    def judged(self) -> tuple[Decision, ...]:
+        """The decisions as objects."""
+        return tuple(order.decision for order in self.orders)
+
+    @property
+    def cards(self) -> tuple[Mapping[str, object], ...]:
+        """The cards of all orders in wire form."""
+        return tuple(card for order in self.orders for card in order.cards)
+
+    @property
+    def decisions(self) -> tuple[Mapping[str, object], ...]:
+        """The decision objects of the contract."""
+        return tuple(order.wire for order in self.orders)
 
 
 def orders_in_scope(
@@ -66,8 +92,11 @@ def evaluate(
     today: date,
     zone: ZoneInfo,
     site: SiteFile = NO_SITE_FILE,
+    form: CardForm = STANDARD_FORM,
 ) -> Outcome:
     """Judge every order in scope against what could be read of the patient.
+
+    `form` is what the client can take of a card; it changes no decision.
 
     Raises EvidenceUnavailable if neither Patient nor Condition data could be had at all.
     """
@@ -127,19 +156,24 @@ def evaluate(
         for order in (with_referenced_reasons(o, chart, terminology) for o in orders)
     )
     return Outcome(
-        judged=judged,
-        cards=tuple(
-            card
-            for decision in judged
-            for card in cards_for(
-                knowledge,
-                decision,
-                # Two services may be called in one hook instance; their cards are not the same.
-                hook_instance=f"{request.service_id}|{request.hook_instance}",
-                other_drafts=[d for d in drafts if d is not decision.order.resource],
+        orders=tuple(
+            JudgedOrder(
+                decision=decision,
+                wire=decision_object(knowledge, decision),
+                cards=tuple(
+                    cards_for(
+                        knowledge,
+                        decision,
+                        # Two services may be called in one hook instance, with cards of their own.
+                        hook_instance=f"{request.service_id}|{request.hook_instance}",
+                        other_drafts=[d for d in drafts if d is not decision.order.resource],
+                        form=form,
+                    )
+                ),
             )
+            for decision in judged
         ),
-        decisions=tuple(decision_object(knowledge, decision) for decision in judged),
+        foreign_resources=chart.foreign,
     )
 
 

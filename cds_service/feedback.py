@@ -5,7 +5,7 @@ Source: CDS Hooks 2.0, Feedback; R-FB-01 to R-FB-09; `overrideReasons` as Epic s
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from cds_service import strict_json
@@ -30,7 +30,7 @@ class Feedback:
     """uuid of the card, as sent: it may be one that this service never issued (R-FB-07)."""
     outcome: FeedbackOutcome
     at: datetime
-    """When it happened, with the zone that was sent."""
+    """When it happened, in UTC."""
     accepted_suggestions: tuple[str, ...] = ()
     override_codes: tuple[str, ...] = ()
     """Codes as sent: compare them with our own list before any use."""
@@ -65,8 +65,10 @@ def _feedback(entry: dict[str, object], index: int) -> Feedback:
 def _time(sent: str, place: str) -> datetime:
     """Return a time that the schema has found well formed; the day may still not exist."""
     try:
-        return datetime.fromisoformat(sent.strip().upper())
-    except ValueError:
+        time = datetime.fromisoformat(sent.strip().upper())
+        # In UTC it may lie before the first year or after the last.
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise MalformedRequest(f"{place} must be an RFC 3339 time with a zone.") from None
 
 

@@ -7,7 +7,6 @@ from a request.
 
 import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,12 +49,13 @@ LOG_KEYS = (
     "file",
     "client",
     "reason",
+    "unrecorded",
+    "calls",
 )
 """The only keys that a log line may carry beside time, level, message and place."""
 
 TEXT_LEFT_OUT = "(text left out)"
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OTHER = "other"
 _NONE = "none"
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 1.5, 2.5, 5.0)
@@ -95,11 +95,6 @@ def set_up_logging(level: int = logging.INFO) -> None:
     logging.getLogger(OUR_LOGGERS).setLevel(level)
 
 
-def loggable_hook_instance(sent: str) -> str | None:
-    """Return the hookInstance if it is a UUID; anything else may be a name."""
-    return sent if _UUID.fullmatch(sent) else None
-
-
 def _places(error: BaseException) -> list[str]:
     """Return `module:line function` of each frame, innermost last, at most twelve."""
     frames = traceback.extract_tb(error.__traceback__)[-12:]
@@ -128,15 +123,33 @@ class Metrics:
         self._calls = self._counter("calls", "Hook calls", "service", "hook", "status")
         self._seconds = Histogram(
             "cds_call_seconds",
-            "Duration of hook calls, from the first line of ours to the last",
+            "Duration of hook calls, from when the request was there to the last line of ours",
             ("service",),
             buckets=_SECONDS,
             registry=self._registry,
+        )
+        self._waited = Histogram(
+            "cds_wait_seconds",
+            "Time from when a call was there to when a thread looked at it",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._shed = self._counter(
+            "calls_shed", "Calls refused because they could not be answered in time"
         )
         self._cards = self._counter("cards", "Cards shown", "row", "indicator")
         self._decisions = self._counter("decisions", "Orders decided", "row", "rating")
         self._unreadable = self._counter(
             "unreadable_sources", "Sources that could not be read in a call", "resource_type"
+        )
+        self._foreign = self._counter(
+            "foreign_resources", "Resources left out because they are of another patient"
+        )
+        self._fhir_requests = self._counter(
+            "fhir_requests", "Requests to FHIR servers, and sources not asked for", "outcome"
+        )
+        self._fhir_circuit_opened = self._counter(
+            "fhir_circuit_opened", "FHIR servers found dead, and left alone for a while"
         )
         self._unmapped = self._counter(
             "order_codes_unmapped",
@@ -144,6 +157,12 @@ class Metrics:
         )
         self._feedback = self._counter(
             "feedback", "Feedback entries", "service", "outcome", "override_code"
+        )
+        self._unknown_cards = self._counter(
+            "feedback_unknown_cards", "Feedback about cards that the record does not hold"
+        )
+        self._unrecorded = self._counter(
+            "decisions_unrecorded", "Orders decided and answered without their record"
         )
         self._refused = self._counter("requests_refused", "Requests refused", "status", "code")
         self._client_refusals = self._counter(
@@ -162,6 +181,14 @@ class Metrics:
         self._calls.labels(service, hook, str(status)).inc()
         self._seconds.labels(service).observe(seconds)
 
+    def count_wait(self, seconds: float) -> None:
+        """Count how long one call waited for a thread."""
+        self._waited.observe(seconds)
+
+    def count_shed(self) -> None:
+        """Count one call that waited, or would have had to wait, for too long."""
+        self._shed.inc()
+
     def count_outcome(
         self,
         cards: Sequence[Mapping[str, object]],
@@ -175,6 +202,18 @@ class Metrics:
         for resource_type in unreadable_types(decisions):
             self._unreadable.labels(resource_type).inc()
 
+    def count_foreign(self, resources: int) -> None:
+        """Count what was sent of another patient and left out."""
+        self._foreign.inc(resources)
+
+    def count_fhir_request(self, outcome: str) -> None:
+        """Count one request to a FHIR server; `outcome` is a word of ours."""
+        self._fhir_requests.labels(outcome).inc()
+
+    def count_fhir_circuit_opened(self) -> None:
+        """Count one FHIR server that is left alone from now on."""
+        self._fhir_circuit_opened.inc()
+
     def count_unmapped(self, orders: int) -> None:
         """Count orders whose codes mean nothing to the service."""
         self._unmapped.inc(orders)
@@ -183,6 +222,14 @@ class Metrics:
         """Count one feedback entry; codes that are not our own are `other`."""
         known = [c if c in self._override_codes else _OTHER for c in codes]
         self._feedback.labels(service_id, outcome, known[0] if known else _NONE).inc()
+
+    def count_feedback_on_unknown_cards(self, entries: int) -> None:
+        """Count feedback entries about cards that were never shown, or whose record is gone."""
+        self._unknown_cards.inc(entries)
+
+    def count_unrecorded(self, orders: int) -> None:
+        """Count orders whose decisions left without their record."""
+        self._unrecorded.inc(orders)
 
     def count_refused(self, status: int, code: str) -> None:
         """Count one request that was answered with an error."""

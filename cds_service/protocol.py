@@ -4,6 +4,7 @@ Source: CDS Hooks 2.0, https://cds-hooks.hl7.org/2.0/, read tolerantly (3.0 ball
 real clients send). Requirement ids (R-XXX-nn) are those of the tests.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ _ISSUE_TYPES: Mapping[int, str] = {
 """HTTP status → code of FHIR R4 `issue-type`."""
 
 _MAY_BE_EMPTY = frozenset({"cards", "services"})
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,3 +273,9 @@ def _text(value: object) -> str:
 def _object(value: object) -> dict[str, object]:
     """Return an object; null and absent are an empty one."""
     return value if is_object(value) else {}
+
+
+def uuid_in(sent: str) -> str | None:
+    """Return a UUID in lower case; None for any other text, which may be a name or a number."""
+    lower = sent.lower()
+    return lower if _UUID.fullmatch(lower) else None

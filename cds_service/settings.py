@@ -6,6 +6,8 @@ typing error never leaves a safety setting at its default.
 
 import difflib
 import os
+import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,12 +17,18 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cds_service.errors import SettingsError
+from cds_service.modes import Mode
+from cds_service.rates import Rate, parse_rate
 
 PREFIX = "CDS_"
+_CERTIFICATE = re.compile(
+    r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
+)
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 _STATE_FOLDER = "lumbar-mri-cds"
 _STORE_FILE = "store.sqlite3"
+_USUAL_RATE = Rate(calls=100, seconds=1)
 
 
 class ClientAuth(StrEnum):
@@ -28,16 +36,6 @@ class ClientAuth(StrEnum):
 
     REQUIRED = "required"
     OFF = "off"
-
-
-class Mode(StrEnum):
-    """What the service does with its decisions."""
-
-    LIVE = "live"
-    SILENT = "silent"
-    """Decide and record, but show no cards."""
-    OFF = "off"
-    """Kill switch: every call is answered at once, without cards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +71,11 @@ DESCRIPTIONS = tuple(
             "FHIR base URLs that a call may name, with CDS_CLIENT_AUTH=off; separated by blanks.",
         ),
         (
+            "CA_FILE",
+            "none",
+            "PEM file of further CAs to trust, for FHIR servers and key sets. Read at start.",
+        ),
+        (
             "HOOKS_PATH",
             "bundled",
             "Directories searched for knowledge folders, as in PATH; the first match counts.",
@@ -91,17 +94,27 @@ DESCRIPTIONS = tuple(
         (
             "DATABASE_URL",
             "SQLite, state directory",
-            "SQLAlchemy URL of the store (seen tokens): `postgresql://…` with several replicas.",
+            "SQLAlchemy URL of the record and the seen tokens; `postgresql://…` in production.",
+        ),
+        (
+            "RETENTION_DAYS",
+            "400",
+            "Days that `cds-service record forget` keeps of the record; 1 to 36500.",
         ),
         (
             "REDIS_URL",
             "none",
-            "Keeps the seen tokens, shared by all replicas, in place of the store.",
+            "Keeps the seen tokens, in place of the database, and counts calls, for all replicas.",
         ),
         (
             "TIME_BUDGET_MS",
             "1500",
             "Milliseconds for one whole call, reading the FHIR server included; 100 to 30000.",
+        ),
+        (
+            "RATE_LIMIT",
+            "100 per second",
+            "Calls of one client, such as `6000 per minute`, or `off`; those beyond get 429.",
         ),
         ("MAX_BODY_BYTES", "10485760", "Larger bodies are refused with 413; 1024 to 268435456."),
         (
@@ -127,6 +140,8 @@ class Settings:
     site_file: Path | None = None
     fhir_servers: tuple[str, ...] = ()
     """Base URLs without a trailing slash."""
+    private_roots: str = field(default="", repr=False)
+    """PEM of CAs to trust beside the usual ones: the file as it was at start."""
     hooks_path: tuple[Path, ...] = ()
     """Empty: the bundled folders only."""
     require_approval: bool = False
@@ -134,8 +149,11 @@ class Settings:
     switch_file: Path | None = None
     database_url: str | None = field(default=None, repr=False)
     """May hold a password, so it is never shown. None: a file in the state directory."""
+    retention_days: int = 400
     redis_url: str | None = field(default=None, repr=False)
     time_budget_ms: int = 1500
+    rate_limit: Rate = _USUAL_RATE
+    """Of clients whose entry in the site file names none."""
     max_body_bytes: int = 10 * 1024 * 1024
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     cors_origins: tuple[str, ...] = ()
@@ -161,6 +179,7 @@ class Settings:
             client_auth=reader.read("CLIENT_AUTH", _choice(ClientAuth), usual.client_auth),
             site_file=reader.read("SITE_FILE", _file, usual.site_file),
             fhir_servers=reader.read("FHIR_SERVERS", _several(_url), usual.fhir_servers),
+            private_roots=reader.read("CA_FILE", _ca_certificates, usual.private_roots),
             hooks_path=reader.read("HOOKS_PATH", _directories, usual.hooks_path),
             require_approval=reader.read(
                 "REQUIRE_APPROVAL", _true_or_false, usual.require_approval
@@ -168,10 +187,14 @@ class Settings:
             mode=reader.read("MODE", _choice(Mode), usual.mode),
             switch_file=reader.read("SWITCH_FILE", Path, usual.switch_file),
             database_url=reader.read("DATABASE_URL", _url_of_any_scheme, usual.database_url),
+            retention_days=reader.read(
+                "RETENTION_DAYS", _whole_number(1, 36_500), usual.retention_days
+            ),
             redis_url=reader.read("REDIS_URL", _url_of_any_scheme, usual.redis_url),
             time_budget_ms=reader.read(
                 "TIME_BUDGET_MS", _whole_number(100, 30_000), usual.time_budget_ms
             ),
+            rate_limit=reader.read("RATE_LIMIT", parse_rate, usual.rate_limit),
             max_body_bytes=reader.read(
                 "MAX_BODY_BYTES", _whole_number(1024, 256 * 1024 * 1024), usual.max_body_bytes
             ),
@@ -286,6 +309,27 @@ def _file(value: str) -> Path:
         msg = "is not a file that can be read"
         raise ValueError(msg)
     return path
+
+
+def _ca_certificates(value: str) -> str:
+    """Return the certificates in a PEM file, without what else stands there."""
+    try:
+        text = _file(value).read_text("ascii", "replace")
+    except OSError:
+        msg = "is not a file that can be read"
+        raise ValueError(msg) from None
+    found = "\n".join(_CERTIFICATE.findall(text))
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if found:
+            trusted.load_verify_locations(cadata=found)
+    except ssl.SSLError:
+        msg = "holds a certificate that cannot be read"
+        raise ValueError(msg) from None
+    if not trusted.get_ca_certs():
+        msg = "holds no CA certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+        raise ValueError(msg)
+    return found
 
 
 def _directories(value: str) -> tuple[Path, ...]:

@@ -1,14 +1,19 @@
 """What all tests share: no traffic beyond loopback (see pyproject.toml), no silent skips in CI."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import hypothesis
 import pytest
+import sqlalchemy as sa
+from own_servers import OwnServer, new_database, own_postgresql
+from stores import Rows
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+
+DRIVERS = {"postgresql": "postgresql+psycopg"}
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -55,3 +60,40 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the third-party data in ../shared, which is not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[OwnServer]:
+    """Return a PostgreSQL that no test stops."""
+    with own_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.sqlite3"
+    server: OwnServer = request.getfixturevalue("postgresql_server")
+    return new_database(server)
+
+
+@pytest.fixture
+def connected(database_url: str) -> Iterator[sa.Connection]:
+    """Return a connection of the test's own to that database."""
+    kind, _, rest = database_url.partition(":")
+    engine = sa.create_engine(f"{DRIVERS.get(kind, kind)}:{rest}", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def rows(connected: sa.Connection) -> Rows:
+    """Return a function that reads a table as it is now."""
+
+    def read(table: sa.Table) -> list[dict[str, object]]:
+        connected.rollback()
+        found = connected.execute(sa.select(table).order_by(*table.primary_key.columns))
+        return [dict(row) for row in found.mappings()]
+
+    return read

@@ -1,8 +1,12 @@
 """The real application on the bundled knowledge with a fixed clock, and requests to send to it."""
 
+import atexit
 import copy
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -14,6 +18,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cds_service.app import create_app
+from cds_service.rates import UNLIMITED
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile, load_site_file
 
@@ -91,9 +96,22 @@ def client(
     Every answer that it gets is held against the OpenAPI document.
     """
     chosen = settings or Settings(client_auth=ClientAuth.OFF)
+    if chosen.rate_limit == Settings().rate_limit:
+        # Tests send as fast as they can; those that are about limits set one.
+        chosen = replace(chosen, rate_limit=UNLIMITED)
+    if chosen.state_directory == Settings().state_directory:
+        chosen = replace(chosen, state_directory=state_of_tests())
     app = create_app(chosen, knowledge=knowledge(), clock=lambda: now, site=site, review=review)
     app.test_client_class = DocumentedClient
     return app.test_client()
+
+
+@cache
+def state_of_tests() -> Path:
+    """Return a folder for stores that no test looks into; gone at the end."""
+    folder = tempfile.mkdtemp(prefix="cds-tests-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 @cache

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -51,6 +53,21 @@ class OwnServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop answering, with all connections open: every process of the server stands still."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for pid in (self._process.pid, *map(int, listed.read_text("ascii").split())):
+            with suppress(ProcessLookupError):  # a background worker that has just ended
+                os.kill(pid, number)
 
     def stop(self) -> None:
         """Stop in an orderly way."""
@@ -118,7 +135,9 @@ def own_postgresql() -> Iterator[OwnServer]:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", name]
+        # What the kernel holds survives a kill; a power cut is not what is tried here.
+        fast = ["-c", "fsync=off"]
+        options = ["-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", name, *fast]
         server = OwnServer([program, *options], user=user, check=check)
         server.url = url
         server.start()
@@ -126,3 +145,11 @@ def own_postgresql() -> Iterator[OwnServer]:
             yield server
         finally:
             server.stop()
+
+
+def new_database(server: OwnServer) -> str:
+    """Return the URL of an empty database of a PostgreSQL."""
+    name = f"cds_{uuid.uuid4().hex}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return server.url.rpartition("/")[0] + f"/{name}"

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +23,10 @@ from cds_service.serving import ServingOptions, serve
 from cds_service.settings import Settings
 
 moment = sys.argv[1]
+settings = Settings.from_environ(os.environ)
 serve(
-    Settings.from_environ(os.environ),
-    knowledge=load_knowledge(find_folders()[0].folder),
+    settings,
+    load=lambda: (load_knowledge(find_folders(settings.hooks_path)[0].folder), ""),
     options=ServingOptions(bind="127.0.0.1:0", workers=2, threads=4),
     clock=(lambda: datetime.fromisoformat(moment)) if moment else utc_now,
 )
@@ -104,8 +106,15 @@ class Served:
 def served(settings: Mapping[str, str], *, day: str = "") -> Iterator[Served]:
     """Start the server with these settings; stop it at the end, whatever happened.
 
-    Its clock stands at noon of `day` (ISO date, UTC), or goes where there is none.
+    Its clock stands at noon of `day` (ISO date, UTC), or goes where there is none. Unless the
+    settings name a place, its state is a folder that goes with it.
     """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as state:
+        # Tests send as fast as they can; those that are about limits set one.
+        yield from _served({"XDG_STATE_HOME": state, "CDS_RATE_LIMIT": "off", **settings}, day)
+
+
+def _served(settings: Mapping[str, str], day: str) -> Iterator[Served]:
     environ = {n: v for n, v in os.environ.items() if not n.startswith("CDS_")}
     process = subprocess.Popen(
         [sys.executable, "-c", START, f"{day}T12:00:00+00:00" if day else ""],

@@ -692,7 +692,8 @@ def test_readiness_names_store_and_key_sets(closed: Callable[..., FlaskClient]) 
     body = json.loads(response.get_data())
 
     assert 200 == response.status_code
-    assert "sqlite" == body["database"]
+    assert {"kind": "sqlite", "state": "up"} == body["database"]
+    assert "sqlite" == body["seenTokens"]
     assert [{"client": ISSUER, "source": "site file", "keys": 2}] == body["keySets"]
     assert "1 client(s) of the site file have neither" in response.text
 

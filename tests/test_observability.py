@@ -3,9 +3,7 @@
 import json
 import logging
 
-import pytest
-
-from cds_service.observability import JsonLines, loggable_hook_instance, unreadable_types
+from cds_service.observability import JsonLines, unreadable_types
 
 
 def line(record: logging.LogRecord) -> dict[str, object]:
@@ -58,19 +56,6 @@ def test_an_exception_shows_type_and_place_but_not_its_text() -> None:
     assert "ValueError" == written["exception"]
     assert "test_observability.py" in str(written["at"])
     assert "Janet" not in json.dumps(written)
-
-
-@pytest.mark.parametrize(
-    ("sent", "logged"),
-    [
-        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02", "5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02"),
-        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02\nx", None),
-        ("Janet Doe", None),
-        ("", None),
-    ],
-)
-def test_a_hook_instance_is_logged_only_if_it_is_a_uuid(sent: str, logged: str | None) -> None:
-    assert logged == loggable_hook_instance(sent)
 
 
 def test_unreadable_sources_become_types_without_reasons() -> None:

@@ -15,6 +15,7 @@ from cds_service.protocol import (
     operation_outcome,
     parse_request,
     strip_empty,
+    uuid_in,
 )
 
 LUMBAR_MRI = {
@@ -428,3 +429,18 @@ def test_every_error_body_is_a_valid_operation_outcome(status: int) -> None:
     written = OperationOutcome.model_validate(body).model_dump()
     assert body == written
     assert "some-code" == written["issue"][0]["details"]["coding"][0]["code"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02", "5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02"),
+        ("5D0A6A1E-3A0D-4C9E-8F43-1F1F2C7B9C02", "5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02"),
+        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02\n", None),
+        ("5d0a6a1e-3a0d-4c9e-8f43-1f1f2c7b9c02\nx", None),
+        ("Janet Doe", None),
+        ("", None),
+    ],
+)
+def test_only_a_uuid_is_kept_of_an_id(sent: str, kept: str | None) -> None:
+    assert kept == uuid_in(sent)

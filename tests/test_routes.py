@@ -21,8 +21,9 @@ from http_service import (
     hook_request,
 )
 
+from cds_service.modes import Mode
 from cds_service.observability import LOG_KEYS
-from cds_service.settings import ClientAuth, Mode, Settings
+from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import parse_site_file
 
 OPEN = Settings(client_auth=ClientAuth.OFF)
@@ -338,8 +339,9 @@ def test_unreadable_sources_are_counted_by_resource_type() -> None:
 def test_feedback_is_counted_by_outcome_and_our_own_codes_only() -> None:
     to = client()
     ours = knowledge().wording.override_reasons[0][0]
+    card = "2b2f8c1a-0d0b-5c84-9a42-7f1d43b1ef10"
     at = "2026-03-16T09:30:00Z"
-    overridden = {"card": "c", "outcome": "overridden", "outcomeTimestamp": at}
+    overridden = {"card": card, "outcome": "overridden", "outcomeTimestamp": at}
     response = to.post(
         f"{ORDER_SELECT}/feedback",
         json={
@@ -348,10 +350,10 @@ def test_feedback_is_counted_by_outcome_and_our_own_codes_only() -> None:
                 {**overridden, "overrideReasons": {"reason": {"code": "Janet Doe"}}},
                 {**overridden, "overrideReason": {"userComment": "Janet Doe"}},
                 {
-                    "card": "c",
+                    "card": card,
                     "outcome": "accepted",
                     "outcomeTimestamp": at,
-                    "acceptedSuggestions": [{"id": "s"}],
+                    "acceptedSuggestions": [{"id": card}],
                 },
             ]
         },
@@ -360,7 +362,8 @@ def test_feedback_is_counted_by_outcome_and_our_own_codes_only() -> None:
     start = 'cds_feedback_total{outcome="overridden",override_code='
 
     assert 200 == response.status_code
-    assert {"extension": {"org.lumbar-mri-cds.feedback": {"received": 4}}} == body_of(response)
+    counts = {"received": 4, "new": 4, "unknownCards": 4}
+    assert {"extension": {"org.lumbar-mri-cds.feedback": counts}} == body_of(response)
     assert [1, 1, 1] == [metric(text, f'{start}"{code}"') for code in (ours, "other", "none")]
     assert 1 == metric(text, 'cds_feedback_total{outcome="accepted"')
     assert "Janet" not in text

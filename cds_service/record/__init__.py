@@ -1,0 +1,1 @@
+"""What is kept of decisions and feedback: written before the answer, read by the site alone."""

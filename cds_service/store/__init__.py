@@ -1,0 +1,1 @@
+"""The database: connections, tables, and how its schema comes from one version to the next."""
