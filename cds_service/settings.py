@@ -21,9 +21,7 @@ from cds_service.modes import Mode
 from cds_service.rates import Rate, parse_rate
 
 PREFIX = "CDS_"
-_CERTIFICATE = re.compile(
-    r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
-)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----", re.ASCII)
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 _STATE_FOLDER = "lumbar-mri-cds"
