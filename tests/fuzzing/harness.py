@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 from bundled import knowledge
 from client_tokens import PUBLIC_URL, client_entry, ec_key, key_set, site_text
-from http_service import NOW
+from http_service import NOW, state_of_tests
 from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
 from cds_service.app import create_app
 from cds_service.observability import OUR_LOGGERS, JsonLines
+from cds_service.rates import UNLIMITED
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import load_site_file, parse_site_file
 from fuzzing.odd_values import CANARY
@@ -129,7 +130,9 @@ class LogCheck(logging.Handler):
 def app_of(site_file: Path | None) -> "WSGIApplication":
     """Return the application of a site, open to all; its clock stands at the day of the seeds."""
     return create_app(
-        Settings(client_auth=ClientAuth.OFF),
+        Settings(
+            client_auth=ClientAuth.OFF, rate_limit=UNLIMITED, state_directory=state_of_tests()
+        ),
         knowledge=knowledge(),
         clock=lambda: NOW,
         site=load_site_file(site_file),
@@ -145,7 +148,9 @@ def closed_app(store: Path) -> "WSGIApplication":
         Settings(
             client_auth=ClientAuth.REQUIRED,
             public_url=PUBLIC_URL,
+            rate_limit=UNLIMITED,
             database_url=f"sqlite:///{store}",
+            state_directory=store.parent,
         ),
         knowledge=knowledge(),
         clock=lambda: NOW,
