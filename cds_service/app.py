@@ -1,6 +1,7 @@
 """The WSGI application: the only place that wires settings, knowledge, clock and network."""
 
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,7 +16,9 @@ from cds_service.client_auth.seen_tokens import store_for
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
+from cds_service.outgoing import trusting
 from cds_service.prefetch.reader import FhirReader
+from cds_service.prefetch.server import Tally
 from cds_service.record.decisions import DecisionRecord
 from cds_service.record.feedback import FeedbackRecord
 from cds_service.settings import ClientAuth, Settings
@@ -58,6 +61,7 @@ def create_app(
         shared_in=shared_metrics,
     )
     database = Database(settings.store_url, monotonic=time.monotonic)
+    tls = trusting(settings.private_roots)
     routes.install(
         app,
         Wiring(
@@ -66,12 +70,20 @@ def create_app(
             site=site,
             switch=ModeSwitch(settings.mode, settings.switch_file),
             metrics=metrics,
-            reader=FhirReader(),
-            gate=_gate(settings, site, database, clock, metrics),
+            reader=FhirReader(
+                tls=tls,
+                tally=Tally(
+                    count_request=metrics.count_fhir_request,
+                    count_opened=metrics.count_fhir_circuit_opened,
+                ),
+            ),
+            gate=_gate(settings, site, database, clock, metrics, tls),
             database=database,
             decisions=DecisionRecord(database, knowledge),
             feedback=FeedbackRecord(
-                database, [code for code, _ in knowledge.wording.override_reasons]
+                database,
+                [code for code, _ in knowledge.wording.override_reasons],
+                site.form.override_codes,
             ),
             clock=clock,
             review=review,
@@ -86,6 +98,7 @@ def _gate(
     database: Database,
     clock: Callable[[], datetime],
     metrics: Metrics,
+    tls: ssl.SSLContext,
 ) -> Gate:
     if settings.client_auth is ClientAuth.OFF:
         logger.warning("open to all", extra={"reason": OPEN_TO_ALL})
@@ -97,6 +110,8 @@ def _gate(
         key_sets=KeySets(
             monotonic=time.monotonic,
             folder=settings.state_directory.expanduser() / KEY_SET_FOLDER,
+            clock=clock,
+            tls=tls,
         ),
         clock=clock,
         count_ignored_header=metrics.count_ignored_header,

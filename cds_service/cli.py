@@ -70,10 +70,14 @@ def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     from cds_service.serving import serve as run_server  # noqa: PLC0415
 
     settings = Settings.from_environ(os.environ)
-    knowledge = _knowledge(settings)
     address = bind if port is None else f"127.0.0.1:{port}"
     options = ServingOptions(bind=address, workers=workers, threads=threads)
-    run_server(settings, knowledge=knowledge, review=review_page(knowledge), options=options)
+
+    def load() -> tuple[Knowledge, str]:
+        loaded = _knowledge(settings)
+        return loaded, review_page(loaded)
+
+    run_server(settings, load=load, options=options)
 
 
 @main.command(epilog="Example: cds-service demo --once")
@@ -298,6 +302,42 @@ def knowledge_export(*, directory: Path, topic: str) -> None:
     from cds_service.knowledge_export import export, next_steps  # noqa: PLC0415
 
     click.echo(next_steps(export(topic, directory)))
+
+
+@knowledge.command(
+    "approve",
+    epilog='Example: cds-service knowledge approve /srv/hooks/lumbar-mri --by "A. Doe, committee"',
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--by", required=True, help="Who approves: name and committee.")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="The day of the approval (today).")
+@click.option(
+    "--no-proofs", "is_quick", is_flag=True, help="Leave out the proofs over all combinations."
+)
+@reports_errors
+def knowledge_approve(
+    *, folder: Path, by: str, on: "click.DateTime | None", is_quick: bool
+) -> None:
+    """Sign a site's knowledge folder as it is now; whatever changes later makes it unusable.
+
+    The folder is checked first, as `knowledge check` does; what fails stays a draft.
+    """
+    from cds_service.knowledge_approval import Signature, approve  # noqa: PLC0415
+    from cds_service.knowledge_proofs.checked import with_proofs  # noqa: PLC0415
+    from cds_service.knowledge_review.check import check  # noqa: PLC0415
+
+    def failures_of(loaded: Knowledge) -> tuple[str, ...]:
+        report = with_proofs(check(loaded), loaded, is_wanted=not is_quick)
+        return tuple(map(str, report.failures))
+
+    signature = Signature(by=by, on=_as_date(on) or _today(Settings.from_environ({})))
+    approved = approve(folder, signature, failures_of=failures_of)
+    click.echo(
+        f"{approved.id} {approved.version} approved by {approved.approval.by} on "
+        f"{approved.approval.on}, {approved.digest}\n"
+        f"Run the service with CDS_HOOKS_PATH={folder.resolve().parent}, or send SIGHUP to one "
+        "that does."
+    )
 
 
 @knowledge.command("review", epilog="Example: cds-service knowledge review --write")

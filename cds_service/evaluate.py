@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cds_service.cards.card import cards_for, decision_object
 from cds_service.chart.reading import Source, SourceState, read_chart
+from cds_service.client_profiles import STANDARD_FORM, CardForm
 from cds_service.clinical_picture import ClinicalPicture
 from cds_service.decision import Decision, decide
 from cds_service.draft_words import words_of_draft
@@ -45,6 +46,8 @@ class Outcome:
     """What one call comes to, order by order."""
 
     orders: tuple[JudgedOrder, ...] = ()
+    foreign_resources: int = 0
+    """Left out because they are of another patient."""
 
     @property
     def judged(self) -> tuple[Decision, ...]:
@@ -89,8 +92,11 @@ def evaluate(
     today: date,
     zone: ZoneInfo,
     site: SiteFile = NO_SITE_FILE,
+    form: CardForm = STANDARD_FORM,
 ) -> Outcome:
     """Judge every order in scope against what could be read of the patient.
+
+    `form` is what the client can take of a card; it changes no decision.
 
     Raises EvidenceUnavailable if neither Patient nor Condition data could be had at all.
     """
@@ -161,11 +167,13 @@ def evaluate(
                         # Two services may be called in one hook instance, with cards of their own.
                         hook_instance=f"{request.service_id}|{request.hook_instance}",
                         other_drafts=[d for d in drafts if d is not decision.order.resource],
+                        form=form,
                     )
                 ),
             )
             for decision in judged
-        )
+        ),
+        foreign_resources=chart.foreign,
     )
 
 

@@ -14,7 +14,7 @@ from cds_service.episodes import EpisodeDefinition
 from cds_service.fact_kinds import FactKind
 from cds_service.orders import ImagingProtocol, OrderDefinition
 from cds_service.records import Coding
-from cds_service.review_notes import CaseValue, Statement, ValueSetNote
+from cds_service.review_notes import NOT_TOLD, CaseValue, Statement, Transparency, ValueSetNote
 from cds_service.rule_tests import ALWAYS, Test, facts_in
 from cds_service.terminology import Terminology
 from cds_service.value_sets import ValueSets
@@ -390,6 +390,7 @@ class Knowledge:
     statements: tuple[Statement, ...] = ()
     value_set_notes: tuple[ValueSetNote, ...] = ()
     cases: tuple[Case, ...] = ()
+    transparency: Transparency = NOT_TOLD
 
     terminology: Terminology = field(init=False, repr=False, compare=False)
     """Recognises by `value_sets`; take `for_call()` for each call."""

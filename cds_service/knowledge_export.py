@@ -1,22 +1,20 @@
 """A copy of the bundled knowledge for a site to edit: `cds-service knowledge export`."""
 
-import re
 from pathlib import Path
 
 from cds_service.errors import KnowledgeError, SettingsError
+from cds_service.knowledge_approval import APPROVAL, DRAFT
 from cds_service.knowledge_loading.folders import files_of, find_folders
-from cds_service.knowledge_loading.service import ApprovalState
 
 _SERVICE = "service.yaml"
-_APPROVAL = re.compile(r"^approval:.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
 _NEXT = """{target} written, as a draft. Next:
 
   1. Name your committee under `owner` in {target}/service.yaml, and edit what it decides.
   2. CDS_HOOKS_PATH={directory} cds-service knowledge check
   3. cds-service knowledge compare {topic} {target}
   4. CDS_HOOKS_PATH={directory} cds-service knowledge review --write
-  5. When it is signed: under `approval` in service.yaml write state: approved, by, on, and the
-     digest that `knowledge check` prints. Run the service with CDS_HOOKS_PATH={directory}."""
+  5. When it is signed: cds-service knowledge approve {target} --by "NAME, COMMITTEE"
+  6. Run the service with CDS_HOOKS_PATH={directory}, or send SIGHUP to one that does."""
 
 
 def export(topic: str, directory: Path) -> Path:
@@ -49,5 +47,4 @@ def next_steps(target: Path) -> str:
 
 def _as_draft(content: bytes) -> bytes:
     """Reset the approval and leave every other line, comments included, as it is."""
-    draft = f"approval:\n  state: {ApprovalState.DRAFT}\n"
-    return _APPROVAL.sub(draft, content.decode(), count=1).encode()
+    return APPROVAL.sub(DRAFT, content.decode(), count=1).encode()

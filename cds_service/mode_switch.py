@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cds_service.settings import Mode
+from cds_service.modes import Mode
 
 logger = logging.getLogger(__name__)
 

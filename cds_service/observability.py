@@ -132,6 +132,15 @@ class Metrics:
         self._unreadable = self._counter(
             "unreadable_sources", "Sources that could not be read in a call", "resource_type"
         )
+        self._foreign = self._counter(
+            "foreign_resources", "Resources left out because they are of another patient"
+        )
+        self._fhir_requests = self._counter(
+            "fhir_requests", "Requests to FHIR servers, and sources not asked for", "outcome"
+        )
+        self._fhir_circuit_opened = self._counter(
+            "fhir_circuit_opened", "FHIR servers found dead, and left alone for a while"
+        )
         self._unmapped = self._counter(
             "order_codes_unmapped",
             "Orders in question with local codes only that the site file does not map",
@@ -174,6 +183,18 @@ class Metrics:
             self._cards.labels(_topic(card), _word(card, "indicator")).inc()
         for resource_type in unreadable_types(decisions):
             self._unreadable.labels(resource_type).inc()
+
+    def count_foreign(self, resources: int) -> None:
+        """Count what was sent of another patient and left out."""
+        self._foreign.inc(resources)
+
+    def count_fhir_request(self, outcome: str) -> None:
+        """Count one request to a FHIR server; `outcome` is a word of ours."""
+        self._fhir_requests.labels(outcome).inc()
+
+    def count_fhir_circuit_opened(self) -> None:
+        """Count one FHIR server that is left alone from now on."""
+        self._fhir_circuit_opened.inc()
 
     def count_unmapped(self, orders: int) -> None:
         """Count orders whose codes mean nothing to the service."""

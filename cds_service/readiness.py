@@ -1,7 +1,7 @@
 """Whether the service can answer hook calls, with what, and what an operator should know."""
 
 from cds_service import __version__
-from cds_service.settings import Mode
+from cds_service.modes import Mode
 from cds_service.store.rest import StoreDown
 from cds_service.wiring import Wiring
 
@@ -16,6 +16,11 @@ def readiness(wiring: Wiring) -> tuple[bool, dict[str, object]]:
     knowledge = wiring.knowledge
     problems = wiring.gate.problems()
     fault = _fault_of_database(wiring)
+    # Addresses inside the hospital: not for the page, which anybody may see.
+    dead = [
+        f"FHIR server {origin} does not answer; its sources are unreadable."
+        for origin in wiring.reader.dead_servers()
+    ]
     return not problems, {
         "status": "not-ready" if problems else "ready",
         "version": __version__,
@@ -29,7 +34,7 @@ def readiness(wiring: Wiring) -> tuple[bool, dict[str, object]]:
         "clientAuth": wiring.settings.client_auth.value,
         "database": {"kind": wiring.database.kind, "state": "down" if fault else "up"},
         **wiring.gate.state(),
-        "warnings": [*problems, *_warnings(wiring, fault)],
+        "warnings": [*problems, *_warnings(wiring, fault), *dead],
     }
 
 

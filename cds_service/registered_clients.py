@@ -6,9 +6,9 @@ and `proxy` of the site file; what is said there is all that is ever believed of
 
 import ipaddress
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
+from cds_service.client_profiles import ClientProfile
 from cds_service.json_web_keys import (
     RECOMMENDED_ALGORITHMS,
     UnusableKeySet,
@@ -16,21 +16,12 @@ from cds_service.json_web_keys import (
     read_key_set,
 )
 from cds_service.knowledge_loading.yaml import Node, Problems
+from cds_service.modes import Mode
 
 DEFAULT_LIFETIME_SECONDS = 300
 LONGEST_LIFETIME_SECONDS = 3600
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-class ClientProfile(StrEnum):
-    """What the EHR at the other end can take."""
-
-    STANDARD = "standard"
-    EPIC = "epic"
-    """One action a suggestion, `selectionBehavior: any`, override codes from a map."""
-    TEXT_ONLY = "text-only"
-    """No suggestions: the text alone is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +45,8 @@ class RegisteredClient:
     """Longest time from `iat` to `exp` of a token."""
     mtls_subject: str = ""
     profile: ClientProfile | None = None
+    mode: Mode | None = None
+    """Its own mode; the stricter of this and that of the service holds."""
 
     @property
     def id(self) -> str:
@@ -107,7 +100,7 @@ def read_proxy(root: Node, problems: Problems) -> TrustedProxy | None:
 
 
 def _read_client(node: Node, problems: Problems) -> RegisteredClient:
-    profile = node.text_at("profile")
+    profile, mode = node.text_at("profile"), node.text_at("mode")
     algorithms = _texts(node, "algorithms")
     return RegisteredClient(
         issuer=node.text_at("issuer"),
@@ -122,6 +115,7 @@ def _read_client(node: Node, problems: Problems) -> RegisteredClient:
         lifetime_seconds=_lifetime(node.member("lifetimeSeconds"), problems),
         mtls_subject=node.text_at("mtlsSubject"),
         profile=ClientProfile(profile) if profile else None,
+        mode=Mode(mode) if mode else None,
     )
 
 

@@ -37,6 +37,24 @@ class ValueSetNote:
     """Why it is kept although nothing reads it yet; empty where something does."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transparency:
+    """What compliance and a committee must be able to read of the intervention as a whole."""
+
+    intended_use: str = ""
+    users: str = ""
+    population: str = ""
+    validation: str = ""
+    limits: tuple[str, ...] = ()
+    source_attributes: tuple[tuple[str, str], ...] = ()
+    """Attribute of HTI-1 → what is said of it, in the order of the rule."""
+    non_device_criteria: tuple[tuple[str, str], ...] = ()
+    """Criterion of section 520(o)(1)(E) → how it is met."""
+
+
+NOT_TOLD = Transparency()
+
+
 class CaseValue(StrEnum):
     """What a case says of a fact; every fact that it does not name is unknown."""
 

@@ -24,6 +24,8 @@ from cds_service.evaluate import Outcome, evaluate, orders_in_scope
 from cds_service.feedback import parse_feedback
 from cds_service.http_frame import error_answer, finish
 from cds_service.knowledge import Knowledge, ServiceDescription
+from cds_service.left_out import is_left_out
+from cds_service.modes import Mode, strictest
 from cds_service.observability import METRICS_CONTENT_TYPE, unreadable_types, words_of
 from cds_service.prefetch.reader import complete
 from cds_service.protocol import (
@@ -37,12 +39,15 @@ from cds_service.protocol import (
 from cds_service.readiness import readiness, warnings_of
 from cds_service.record.decisions import JudgedCall
 from cds_service.registered_clients import RegisteredClient
-from cds_service.settings import Mode, Settings
+from cds_service.settings import Settings
 from cds_service.store.rest import StoreDown
 from cds_service.unmapped_codes import count_unmapped
 from cds_service.wiring import Call, Wiring, wire, wiring_of_app
 
 FEEDBACK_EXTENSION = "org.lumbar-mri-cds.feedback"
+
+LEFT_OUT = "left-out"
+"""Stands in log and record in place of a mode: live, but this requester is shown nothing."""
 
 _SECONDS_AFTER_READING = 0.1
 """For judging, and for writing the record."""
@@ -73,7 +78,7 @@ def call_service(service_id: str) -> Response:
     call = _begin(service_id)
     client = _admit(wiring, call)
     service = _service(wiring.knowledge, service_id)
-    mode = wiring.switch.current()
+    mode = strictest(wiring.switch.current(), client.mode if client else None)
     call.details |= {"hook": service.hook, "mode": mode.value}
     if mode is Mode.OFF:
         return _json(hook_answer([], mode=mode.value))
@@ -91,6 +96,7 @@ def call_service(service_id: str) -> Response:
         reader=wiring.reader,
         budget_seconds=max(_seconds_left(wiring.settings, call) - _SECONDS_AFTER_READING, 0.0),
         monotonic=time.monotonic,
+        client_id=client.id if client else "",
     )
     call.reading_seconds = time.perf_counter() - reading_since
     outcome = evaluate(
@@ -100,9 +106,13 @@ def call_service(service_id: str) -> Response:
         today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
         zone=wiring.settings.time_zone,
         site=wiring.site,
+        form=wiring.form_for(client),
     )
-    shown = outcome.cards if mode is Mode.LIVE else ()
-    _record(wiring, call, hook_request, outcome, mode)
+    wiring.metrics.count_foreign(outcome.foreign_resources)
+    if mode is Mode.LIVE and is_left_out(hook_request, wiring.site.left_out):
+        call.details["mode"] = LEFT_OUT
+    shown = outcome.cards if call.details["mode"] == Mode.LIVE else ()
+    _record(wiring, call, hook_request, outcome)
     _note(wiring, call, shown, outcome.decisions)
     return _json(_answer(shown, outcome.decisions, mode))
 
@@ -232,9 +242,7 @@ def _answer(
     return hook_answer(cards, decisions, mode="" if mode is Mode.LIVE else mode.value)
 
 
-def _record(
-    wiring: Wiring, call: Call, hook_request: HookRequest, outcome: Outcome, mode: Mode
-) -> None:
+def _record(wiring: Wiring, call: Call, hook_request: HookRequest, outcome: Outcome) -> None:
     """Commit what was decided before it is answered.
 
     A store that is down costs the clinician nothing: the card leaves without its record, which
@@ -247,13 +255,15 @@ def _record(
         service=call.service_id,
         hook=hook_request.hook,
         hook_instance=uuid_in(hook_request.hook_instance),
-        mode=mode.value,
+        mode=str(call.details["mode"]),
         reading_ms=call.reading_seconds * 1000,
         total_ms=spent * 1000,
     )
     seconds = max(_seconds_left(wiring.settings, call), _LEAST_SECONDS_TO_RECORD)
     try:
-        wiring.decisions.keep(judged, outcome.orders, is_shown=mode is Mode.LIVE, seconds=seconds)
+        wiring.decisions.keep(
+            judged, outcome.orders, is_shown=judged.mode == Mode.LIVE, seconds=seconds
+        )
     except StoreDown as fault:
         wiring.metrics.count_unrecorded(len(outcome.orders))
         call.details["unrecorded"] = str(fault)

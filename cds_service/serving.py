@@ -1,8 +1,8 @@
 """The server: gunicorn run inside this process, several workers, graceful stop.
 
 Source: https://gunicorn.org/custom/. Knowledge is loaded once, before the workers are forked.
-Signals to the first process: TERM finishes the calls under way and ends; HUP reads the site file
-again and replaces the workers one by one, without dropping a call.
+Signals to the first process: TERM finishes the calls under way and ends; HUP reads site file and
+knowledge again and replaces the workers one by one, without dropping a call.
 """
 
 import gc
@@ -28,7 +28,7 @@ from gunicorn.workers.base import Worker
 from cds_service.app import create_app, utc_now
 from cds_service.client_auth.gate import check_clients
 from cds_service.client_auth.seen_tokens import store_for
-from cds_service.errors import SettingsError
+from cds_service.errors import KnowledgeError, SettingsError
 from cds_service.knowledge import Knowledge
 from cds_service.observability import set_up_logging, share_metrics
 from cds_service.settings import Settings
@@ -64,21 +64,21 @@ class ServingOptions:
 def serve(
     settings: Settings,
     *,
-    knowledge: Knowledge,
-    review: str = "",
+    load: Callable[[], tuple[Knowledge, str]],
     options: ServingOptions | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> None:
     """Serve until told to stop; ends the process with exit code 0 after a graceful stop.
 
-    Raises SettingsError when the site file cannot be used.
+    `load` returns the knowledge and its review page (Markdown), now and on each SIGHUP. Raises
+    SettingsError or KnowledgeError when site file or knowledge cannot be used at the start.
     """
     set_up_logging()
     chosen = options or ServingOptions()
     _require_free(chosen.bind)
     # The models that write suggestions are slow to import: once, before the workers are forked.
     importlib.import_module("fhir.resources.R4B.servicerequest")
-    server = _Server(settings, knowledge, review, chosen, clock)
+    server = _Server(settings, load, chosen, clock)
     _prepare_database(settings)
     # What is loaded by now stays in pages that the workers share.
     gc.collect()
@@ -118,14 +118,13 @@ class _Server(BaseApplication):
     def __init__(
         self,
         settings: Settings,
-        knowledge: Knowledge,
-        review: str,
+        load: Callable[[], tuple[Knowledge, str]],
         options: ServingOptions,
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
-        self._knowledge = knowledge
-        self._review = review
+        self._load = load
+        self._knowledge, self._review = load()
         self._options = options
         self._clock = clock
         self._site = _checked_site(settings)
@@ -170,11 +169,23 @@ class _Server(BaseApplication):
         )
 
     def reload(self) -> None:
-        """Read the site file again (SIGHUP). A faulty one is reported and the former one kept."""
+        """Read site file and knowledge again (SIGHUP); what is faulty is reported, and not used."""
         try:
             self._site = _checked_site(self._settings)
         except SettingsError as error:
             logger.error("site file not reloaded", extra={"reason": str(error)})  # noqa: TRY400  # the text is the report; a trace adds nothing
+        try:
+            self._knowledge, self._review = self._load()
+        except (KnowledgeError, SettingsError) as error:
+            logger.error("knowledge not reloaded", extra={"reason": str(error)})  # noqa: TRY400  # as above
+        logger.info(
+            "reloaded",
+            extra={
+                "knowledge": self._knowledge.version,
+                "digest": self._knowledge.digest,
+                "approval": self._knowledge.approval.state,
+            },
+        )
         super().reload()
 
     def _when_ready(self, arbiter: Arbiter) -> None:

@@ -6,6 +6,8 @@ typing error never leaves a safety setting at its default.
 
 import difflib
 import os
+import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,8 +17,12 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cds_service.errors import SettingsError
+from cds_service.modes import Mode
 
 PREFIX = "CDS_"
+_CERTIFICATE = re.compile(
+    r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
+)
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 _STATE_FOLDER = "lumbar-mri-cds"
@@ -28,16 +34,6 @@ class ClientAuth(StrEnum):
 
     REQUIRED = "required"
     OFF = "off"
-
-
-class Mode(StrEnum):
-    """What the service does with its decisions."""
-
-    LIVE = "live"
-    SILENT = "silent"
-    """Decide and record, but show no cards."""
-    OFF = "off"
-    """Kill switch: every call is answered at once, without cards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +67,11 @@ DESCRIPTIONS = tuple(
             "FHIR_SERVERS",
             "none",
             "FHIR base URLs that a call may name, with CDS_CLIENT_AUTH=off; separated by blanks.",
+        ),
+        (
+            "CA_FILE",
+            "none",
+            "PEM file of further CAs to trust, for FHIR servers and key sets. Read at start.",
         ),
         (
             "HOOKS_PATH",
@@ -132,6 +133,8 @@ class Settings:
     site_file: Path | None = None
     fhir_servers: tuple[str, ...] = ()
     """Base URLs without a trailing slash."""
+    private_roots: str = field(default="", repr=False)
+    """PEM of CAs to trust beside the usual ones: the file as it was at start."""
     hooks_path: tuple[Path, ...] = ()
     """Empty: the bundled folders only."""
     require_approval: bool = False
@@ -167,6 +170,7 @@ class Settings:
             client_auth=reader.read("CLIENT_AUTH", _choice(ClientAuth), usual.client_auth),
             site_file=reader.read("SITE_FILE", _file, usual.site_file),
             fhir_servers=reader.read("FHIR_SERVERS", _several(_url), usual.fhir_servers),
+            private_roots=reader.read("CA_FILE", _ca_certificates, usual.private_roots),
             hooks_path=reader.read("HOOKS_PATH", _directories, usual.hooks_path),
             require_approval=reader.read(
                 "REQUIRE_APPROVAL", _true_or_false, usual.require_approval
@@ -295,6 +299,27 @@ def _file(value: str) -> Path:
         msg = "is not a file that can be read"
         raise ValueError(msg)
     return path
+
+
+def _ca_certificates(value: str) -> str:
+    """Return the certificates in a PEM file, without what else stands there."""
+    try:
+        text = _file(value).read_text("ascii", "replace")
+    except OSError:
+        msg = "is not a file that can be read"
+        raise ValueError(msg) from None
+    found = "\n".join(_CERTIFICATE.findall(text))
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if found:
+            trusted.load_verify_locations(cadata=found)
+    except ssl.SSLError:
+        msg = "holds a certificate that cannot be read"
+        raise ValueError(msg) from None
+    if not trusted.get_ca_certs():
+        msg = "holds no CA certificate in PEM form (-----BEGIN CERTIFICATE-----)"
+        raise ValueError(msg)
+    return found
 
 
 def _directories(value: str) -> tuple[Path, ...]:

@@ -1,19 +1,20 @@
 """The site file (CDS_SITE_FILE): what one health system knows about its own codes and clients.
 
-The schema is `schemas/site-file.json`. This version uses `clients`, `proxy`, `orderCodes` and
-`examCodes`; the other keys are checked, so that one file serves later versions too.
+The schema is `schemas/site-file.json`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cds_service.client_profiles import STANDARD_FORM, CardForm, ClientProfile
 from cds_service.errors import SettingsError
 from cds_service.json_schemas import Schema
 from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
+from cds_service.left_out import LeftOut, left_out_in
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
 from cds_service.orders import ImagingProtocol
 from cds_service.registered_clients import (
-    ClientProfile,
     RegisteredClient,
     TrustedProxy,
     plain,
@@ -39,6 +40,16 @@ class SiteFile:
     clients: tuple[RegisteredClient, ...] = ()
     proxy: TrustedProxy | None = None
     """Proxies that may vouch for a client; None: nobody may."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """Requesters and departments that are shown nothing."""
+    form: CardForm = STANDARD_FORM
+    """Of cards for a call whose client is not known."""
+
+    def form_for(self, client: RegisteredClient | None) -> CardForm:
+        """Return the form of the cards for a client."""
+        if client is None or client.profile is None:
+            return self.form
+        return replace(self.form, profile=client.profile)
 
 
 NO_SITE_FILE = SiteFile()
@@ -74,14 +85,17 @@ def parse_site_file(text: str, *, name: str) -> SiteFile:
     exam_codes = _site_codes(root, "examCodes", problems)
     clients = read_clients(root, problems)
     proxy = read_proxy(root, problems)
+    profile = _profile(root.text_at("profile"), clients)
     if problems.found:
         raise SettingsError("\n".join(problems.found))
     return SiteFile(
         order_codes=order_codes,
         exam_codes=exam_codes,
-        profile=_profile(root.text_at("profile"), clients),
+        profile=profile,
         clients=clients,
         proxy=proxy,
+        left_out=_left_out(root.member("leaveOut")),
+        form=_form(root, profile),
     )
 
 
@@ -101,6 +115,34 @@ def _profile(named: str, clients: tuple[RegisteredClient, ...]) -> ClientProfile
         return ClientProfile(named)
     of_only = clients[0].profile if len(clients) == 1 else None
     return of_only or ClientProfile.STANDARD
+
+
+def _left_out(node: Node | None) -> LeftOut:
+    if node is None:
+        return LeftOut()
+    return left_out_in(
+        (str(item.value) for item in node.items_at("specialties")),
+        (str(item.value) for item in node.items_at("departments")),
+    )
+
+
+def _form(root: Node, profile: ClientProfile) -> CardForm:
+    node = root.member("suggestions")
+    kinds = node.member("kinds") if node is not None else None
+    return CardForm(
+        profile=profile,
+        kinds=None
+        if node is None or kinds is None
+        else frozenset(str(item.value) for item in node.items_at("kinds")),
+        preference_list_codes=_map(node, "preferenceListCodes"),
+        override_codes=_map(root, "overrideCodes"),
+    )
+
+
+def _map(node: Node | None, key: str) -> Mapping[str, str]:
+    found = node.member(key) if node is not None else None
+    members = plain(found) if found is not None else {}
+    return {str(k): str(v) for k, v in members.items()} if isinstance(members, dict) else {}
 
 
 def _site_codes(root: Node, key: str, problems: Problems) -> SiteCodes:

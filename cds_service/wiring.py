@@ -1,13 +1,14 @@
 """Everything that the routes need, put together once by `app.py`; and the call in progress."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from flask import current_app
 
 from cds_service import strict_json
 from cds_service.client_auth.gate import Gate
+from cds_service.client_profiles import CardForm
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
@@ -15,6 +16,7 @@ from cds_service.prefetch.reader import FhirReader
 from cds_service.protocol import strip_empty
 from cds_service.record.decisions import DecisionRecord
 from cds_service.record.feedback import FeedbackRecord
+from cds_service.registered_clients import RegisteredClient
 from cds_service.settings import Settings
 from cds_service.site_file import SiteFile
 from cds_service.store.database import Database
@@ -47,6 +49,14 @@ class Wiring:
     def __post_init__(self) -> None:
         """Write the catalogue once: it never changes while the process runs (R-DISC-12)."""
         object.__setattr__(self, "discovery", strict_json.dumps(_catalogue(self.knowledge)))
+
+    def form_for(self, client: RegisteredClient | None) -> CardForm:
+        """Return the form of the cards for a client; their source is the page with all rules."""
+        form = self.site.form_for(client)
+        public = self.settings.public_url or ""
+        if not public.startswith("https://"):
+            return form
+        return replace(form, source_url=f"{public}/knowledge/{self.knowledge.id}")
 
 
 @dataclass(slots=True)

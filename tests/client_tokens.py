@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -155,8 +156,8 @@ def site_text(*clients: Mapping[str, object], **others: object) -> str:
 class KeyServer:
     """A real HTTP server on loopback with one answer, which a test may change at any time."""
 
-    def __init__(self, *keys: SigningKey) -> None:
-        """Answer with the set of these keys."""
+    def __init__(self, *keys: SigningKey, tls: ssl.SSLContext | None = None) -> None:
+        """Answer with the set of these keys; with `tls` over https."""
         self.status = 200
         self.headers: dict[str, str] = {}
         self.body = b""
@@ -188,6 +189,11 @@ class KeyServer:
 
         self._listener = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         self._listener.daemon_threads = True
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self._listener.socket = tls.wrap_socket(
+                self._listener.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.02,))
 
     def give(self, *keys: SigningKey) -> None:
@@ -197,7 +203,7 @@ class KeyServer:
     @property
     def url(self) -> str:
         """The address of the set."""
-        return f"http://127.0.0.1:{self._listener.server_address[1]}/jwks.json"
+        return f"{self._scheme}://127.0.0.1:{self._listener.server_address[1]}/jwks.json"
 
     def __enter__(self) -> Self:
         """Start answering."""

@@ -23,9 +23,10 @@ from cds_service.serving import ServingOptions, serve
 from cds_service.settings import Settings
 
 moment = sys.argv[1]
+settings = Settings.from_environ(os.environ)
 serve(
-    Settings.from_environ(os.environ),
-    knowledge=load_knowledge(find_folders()[0].folder),
+    settings,
+    load=lambda: (load_knowledge(find_folders(settings.hooks_path)[0].folder), ""),
     options=ServingOptions(bind="127.0.0.1:0", workers=2, threads=4),
     clock=(lambda: datetime.fromisoformat(moment)) if moment else utc_now,
 )

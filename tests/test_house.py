@@ -185,3 +185,17 @@ def test_readme_shows_no_command_that_does_not_exist() -> None:
         for text in shown
         if not any(f"cds-service{text} ".startswith(f"{name} ") for name in known)
     }
+
+
+def test_every_test_that_the_page_of_tests_names_exists() -> None:
+    page = (ROOT / "tests" / "README.md").read_text("utf-8")
+    named = set(re.findall(r"`(test_\w+\.py)(?:::(test_\w+))?`", page))
+    missing = [
+        f"{file}::{test}"
+        for file, test in sorted(named)
+        if not (path := ROOT / "tests" / file).is_file()
+        or f"def {test}" not in path.read_text("utf-8")
+    ]
+
+    assert len(named) > 40
+    assert [] == missing

@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from certificates import Certified, authority, issued, server_side
 from client_tokens import (
     ISSUER,
     PUBLIC_URL,
@@ -26,17 +29,23 @@ from client_tokens import (
     token,
 )
 from cryptography.hazmat.primitives.asymmetric import ec
-from http_service import client, fire, hook_request
+from http_service import NOW, client, fire, hook_request
 
 from cds_service.client_auth.key_sets import (
     MAX_SET_BYTES,
+    SECONDS_BELIEVED,
     SECONDS_BETWEEN_FETCHES,
     SECONDS_KEPT,
+    SECONDS_TO_FETCH,
+    TOO_OLD,
     KeySets,
 )
 from cds_service.client_auth.tokens import token_in
 from cds_service.errors import NotAuthenticated
+from cds_service.fixture_server.behaviour import Behaviour, Fault
+from cds_service.fixture_server.server import FixtureServer
 from cds_service.json_web_keys import MAX_KEYS, UnusableKeySet, VerificationKey, read_key_set
+from cds_service.outgoing import trusting
 from cds_service.registered_clients import RegisteredClient
 from cds_service.settings import Settings
 from cds_service.site_file import parse_site_file
@@ -44,13 +53,22 @@ from cds_service.site_file import parse_site_file
 
 @dataclass(slots=True)
 class Clock:
-    """A clock that a test moves."""
+    """A clock that a test moves; by it goes the time of day as well."""
 
     seconds: float = 1000.0
 
     def __call__(self) -> float:
         """Return the time that it shows."""
         return self.seconds
+
+    def now(self) -> datetime:
+        """Return the time of day."""
+        return NOW + timedelta(seconds=self.seconds)
+
+
+def key_sets_of(clock: Clock, folder: Path, **more: ssl.SSLContext) -> KeySets:
+    """Return key sets as a worker has them that has just started."""
+    return KeySets(monotonic=clock, clock=clock.now, folder=folder / "key-sets", **more)
 
 
 @pytest.fixture
@@ -66,7 +84,7 @@ def server() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def key_sets(clock: Clock, tmp_path: Path) -> KeySets:
-    return KeySets(monotonic=clock, folder=tmp_path / "key-sets")
+    return key_sets_of(clock, tmp_path)
 
 
 def found(key_sets: KeySets, server: KeyServer, key: SigningKey) -> list[VerificationKey]:
@@ -220,14 +238,14 @@ def test_a_bad_answer_leaves_the_last_good_set(
         server.headers = {"Location": elsewhere.url}
 
         assert found(key_sets, server, ec_key())
-        assert says in key_sets.problems()[server.url]
+        assert says in key_sets.problem(server.url)
         assert [] == elsewhere.paths
 
     server.status, server.headers = 200, {}
     server.give(ec_key("new"))
     clock.seconds += SECONDS_BETWEEN_FETCHES
     assert found(key_sets, server, ec_key("new"))
-    assert {} == key_sets.problems()
+    assert "" == key_sets.problem(server.url)
 
 
 def test_a_gzip_bomb_is_given_up(key_sets: KeySets, server: KeyServer) -> None:
@@ -235,7 +253,7 @@ def test_a_gzip_bomb_is_given_up(key_sets: KeySets, server: KeyServer) -> None:
     server.headers = {"Content-Encoding": "gzip"}
 
     assert "no-keys" == reason(key_sets, server, ec_key())
-    assert "bytes" in key_sets.problems()[server.url]
+    assert "bytes" in key_sets.problem(server.url)
 
 
 @pytest.mark.parametrize(("pause", "trickles"), [(10.0, False), (0.0, True)])
@@ -246,7 +264,7 @@ def test_a_slow_address_is_given_up_in_time(
     with KeyServer(ec_key()) as slow:
         slow.pause_seconds, slow.trickles = pause, trickles
         began = time.monotonic()
-        key_sets = KeySets(monotonic=time.monotonic, folder=tmp_path)
+        key_sets = KeySets(monotonic=time.monotonic, clock=Clock().now, folder=tmp_path)
 
         assert "no-keys" == reason(key_sets, slow, ec_key())
         assert 5 > time.monotonic() - began
@@ -258,7 +276,7 @@ def test_an_address_that_is_down_from_the_start_is_asked_once_a_minute(
     with KeyServer(ec_key()) as gone:
         pass
     assert "no-keys" == reason(key_sets, gone, ec_key())
-    assert "the address fails" in key_sets.problems()[gone.url]
+    assert "the address fails" in key_sets.problem(gone.url)
     clock.seconds += 1
     assert "no-keys" == reason(key_sets, gone, ec_key())
 
@@ -268,18 +286,172 @@ def test_a_worker_that_starts_in_an_outage_takes_the_last_good_set_from_disk(
 ) -> None:
     assert found(key_sets, server, ec_key())
     server.status = 503
-    fresh = KeySets(monotonic=clock, folder=tmp_path / "key-sets")
+    fresh = key_sets_of(clock, tmp_path)
 
     assert found(fresh, server, ec_key())
-    assert "answers 503" in fresh.problems()[server.url]
+    assert "answers 503" in fresh.problem(server.url)
     assert 1 == len(list((tmp_path / "key-sets").iterdir()))
+
+
+def outage(server: KeyServer, clock: Clock, seconds: float) -> None:
+    """Let the address fail from now on, and time go by."""
+    server.status = 503
+    clock.seconds += seconds
+
+
+def test_the_last_good_set_is_believed_for_a_day_and_no_longer(
+    key_sets: KeySets, server: KeyServer, clock: Clock
+) -> None:
+    """A key that was withdrawn by taking the address down must not be good for ever."""
+    assert found(key_sets, server, ec_key())
+    outage(server, clock, SECONDS_BELIEVED)
+    assert found(key_sets, server, ec_key())
+    assert "the address answers 503" == key_sets.problem(server.url)
+
+    clock.seconds += 1
+    assert "no-keys" == reason(key_sets, server, ec_key())
+    assert f"the address answers 503; {TOO_OLD}" == key_sets.problem(server.url)
+    assert (0, SECONDS_BELIEVED + 1) == (
+        key_sets.count(server.url),
+        key_sets.age_seconds(server.url),
+    )
+
+    server.status = 200
+    clock.seconds += SECONDS_BETWEEN_FETCHES
+    assert found(key_sets, server, ec_key())
+    assert ("", 0) == (key_sets.problem(server.url), key_sets.age_seconds(server.url))
+
+
+def test_the_copy_on_disk_ages_from_the_moment_it_was_fetched(
+    key_sets: KeySets, server: KeyServer, clock: Clock, tmp_path: Path
+) -> None:
+    assert found(key_sets, server, ec_key())
+    outage(server, clock, SECONDS_BELIEVED - 3600)
+    fresh = key_sets_of(clock, tmp_path)
+    assert found(fresh, server, ec_key())
+    assert SECONDS_BELIEVED - 3600 == fresh.age_seconds(server.url)
+
+    clock.seconds += 3601
+    assert "no-keys" == reason(fresh, server, ec_key())
+    assert "no-keys" == reason(key_sets_of(clock, tmp_path), server, ec_key())
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        pytest.param({"fetchedAt": 0, "keySet": ...}, id="of another century"),
+        pytest.param({"fetchedAt": 4e9, "keySet": ...}, id="of the future"),
+        pytest.param({"fetchedAt": "now", "keySet": ...}, id="time that is none"),
+        pytest.param({"keySet": ...}, id="no time"),
+        pytest.param({"fetchedAt": ..., "keySet": {"keys": []}}, id="no keys"),
+        pytest.param(..., id="as an earlier release wrote it"),
+        pytest.param([], id="an array"),
+        pytest.param(None, id="null"),
+    ],
+)
+def test_a_copy_on_disk_without_a_believable_time_is_not_used(
+    key_sets: KeySets, server: KeyServer, clock: Clock, tmp_path: Path, copy: object
+) -> None:
+    assert found(key_sets, server, ec_key())
+    (file,) = (tmp_path / "key-sets").iterdir()
+    good = json.loads(file.read_text("utf-8"))
+    changed: object = good["keySet"] if copy is ... else copy
+    if isinstance(copy, dict):
+        changed = {name: good[name] if value is ... else value for name, value in copy.items()}
+    file.write_text(json.dumps(changed), "utf-8")
+    outage(server, clock, 1)
+
+    assert "no-keys" == reason(key_sets_of(clock, tmp_path), server, ec_key())
+
+
+def test_a_younger_copy_of_another_worker_takes_the_place_of_an_older_set(
+    key_sets: KeySets, server: KeyServer, clock: Clock, tmp_path: Path
+) -> None:
+    assert found(key_sets, server, ec_key())
+    clock.seconds += SECONDS_KEPT
+    server.give(ec_key("new"))
+    assert found(key_sets_of(clock, tmp_path), server, ec_key("new"))
+
+    outage(server, clock, 1)
+
+    assert found(key_sets, server, ec_key("new"))
+    assert 1 == key_sets.age_seconds(server.url)
+
+
+def test_readiness_says_how_old_a_key_set_is(server: KeyServer, tmp_path: Path) -> None:
+    site = site_text(
+        client_entry(issuer="https://second.example"), client_entry(jwks=..., jku=server.url)
+    )
+    to = client(
+        Settings(public_url=PUBLIC_URL, state_directory=tmp_path),
+        site=parse_site_file(site, name="site.yaml"),
+    )
+    before = to.get("/health/ready").get_json()["keySets"]
+    assert 200 == fire(to, hook_request(), headers=bearer(token())).status_code
+    after = to.get("/health/ready").get_json()["keySets"]
+
+    assert [None, None] == [state.get("ageSeconds") for state in before]
+    assert [None, True] == [
+        age if age is None else 0 <= age < 60 for age in (s.get("ageSeconds") for s in after)
+    ]
+
+
+def test_a_trickling_head_is_given_up_in_time(tmp_path: Path) -> None:
+    """With the real clock: the limit is for the whole answer, not for each byte."""
+    slow = Behaviour(fault=Fault.SLOW_HEADERS, delay_seconds=0.05)
+    with FixtureServer(behaviours={"Condition": slow}) as server:
+        key_sets = KeySets(monotonic=time.monotonic, clock=Clock().now, folder=tmp_path)
+        jku = f"{server.base_url}/Condition"
+        registered = RegisteredClient(issuer=ISSUER, jku=jku)
+        began = time.monotonic()
+        with pytest.raises(NotAuthenticated):
+            key_sets.keys_for(token_in(f"Bearer {token()}"), registered)
+
+        assert "the address fails: timeout" == key_sets.problem(jku)
+        assert SECONDS_TO_FETCH + 4 > time.monotonic() - began
+
+
+def test_an_address_that_names_no_port_there_could_be_is_a_problem_and_no_crash(
+    key_sets: KeySets,
+) -> None:
+    jku = "https://ehr.example:99999/jwks.json"
+    with pytest.raises(NotAuthenticated):
+        key_sets.keys_for(token_in(f"Bearer {token()}"), RegisteredClient(issuer=ISSUER, jku=jku))
+
+    assert "the address fails: unreachable" == key_sets.problem(jku)
+
+
+ROOT = authority("Hospital root")
+
+
+@pytest.mark.parametrize(
+    ("shown", "trusted", "is_read"),
+    [
+        pytest.param(issued(ROOT), ROOT.pem, True, id="private CA, in the file"),
+        pytest.param(issued(ROOT), "", False, id="private CA, no file"),
+        pytest.param(issued(ROOT), authority("Hospital root").pem, False, id="same name only"),
+        pytest.param(issued(ROOT, host="ehr.example"), ROOT.pem, False, id="another host"),
+        pytest.param(issued(ROOT, days=(-9, -1)), ROOT.pem, False, id="expired"),
+    ],
+)
+def test_a_key_address_with_a_private_ca_needs_the_file(
+    clock: Clock, tmp_path: Path, shown: Certified, trusted: str, *, is_read: bool
+) -> None:
+    key_sets = key_sets_of(clock, tmp_path, tls=trusting(trusted))
+    with KeyServer(ec_key(), tls=server_side(shown)) as server:
+        if is_read:
+            assert found(key_sets, server, ec_key())
+        else:
+            assert "no-keys" == reason(key_sets, server, ec_key())
+            assert "the address fails: TLS" == key_sets.problem(server.url)
+            assert [] == server.paths
 
 
 def test_a_key_without_a_name_serves_in_a_set_of_one() -> None:
     unnamed = {name: value for name, value in ec_key().jwk.items() if name != "kid"}
     alone = read_key_set({"keys": [unnamed]})
     registered = RegisteredClient(issuer=ISSUER, keys=alone)
-    key_sets = KeySets(monotonic=Clock(), folder=Path("unused"))
+    key_sets = key_sets_of(Clock(), Path("unused"))
 
     assert alone == tuple(key_sets.keys_for(token_in(f"Bearer {token()}"), registered))
     two = RegisteredClient(issuer=ISSUER, keys=(*alone, *read_key_set(key_set(rsa_key()))))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cds_service.mode_switch import ModeSwitch
-from cds_service.settings import Mode
+from cds_service.modes import Mode
 
 
 class Seconds:

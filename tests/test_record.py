@@ -28,7 +28,8 @@ from http_service import (
 from own_servers import own_postgresql
 from stores import Rows
 
-from cds_service.settings import ClientAuth, Mode, Settings
+from cds_service.modes import Mode
+from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import parse_site_file
 from cds_service.store.rest import SECONDS_LEFT_ALONE
 from cds_service.store.tables import CARD, DECISION, FEEDBACK

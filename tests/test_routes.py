@@ -21,8 +21,9 @@ from http_service import (
     hook_request,
 )
 
+from cds_service.modes import Mode
 from cds_service.observability import LOG_KEYS
-from cds_service.settings import ClientAuth, Mode, Settings
+from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import parse_site_file
 
 OPEN = Settings(client_auth=ClientAuth.OFF)

@@ -46,6 +46,20 @@ def test_spellings_of_an_allowed_server_are_that_server(url: str) -> None:
         pytest.param("http://2130706433:8080/fhir", id="loopback as a number"),
         pytest.param("http://127.1:8080/fhir", id="loopback cut short"),
         pytest.param("http://localhost:8080/fhir", id="loopback by name"),
+        pytest.param("http://0x7f.0.0.1:8080/fhir", id="loopback in hexadecimal"),
+        pytest.param("http://0177.0.0.1:8080/fhir", id="loopback in octal"),
+        pytest.param("http://127.0.0.1.:8080/fhir", id="loopback with a dot behind"),
+        pytest.param("http://[::ffff:127.0.0.1]:8080/fhir", id="loopback as IPv6"),
+        pytest.param("http://[::1]:8080/fhir", id="loopback of IPv6"),
+        pytest.param("https://ehr.example./fhir/R4", id="dot behind"),
+        pytest.param("https://ehr%2eexample/fhir/R4", id="dot in percent"),
+        pytest.param("https://ehr\u3002example/fhir/R4", id="ideographic dot"),
+        pytest.param("https://\uff45hr.example/fhir/R4", id="wide letter"),
+        pytest.param("https://\u0435hr.example/fhir/R4", id="letter of another script"),
+        pytest.param("https://ehr\u00ad.example/fhir/R4", id="soft hyphen"),
+        pytest.param("https://xn--hr-9ia.example/fhir/R4", id="punycode"),
+        pytest.param("https://ehr.example:443:443/fhir/R4", id="port twice"),
+        pytest.param("https://ehr.example:65979/fhir/R4", id="443 and 65536"),
     ],
 )
 def test_anything_else_is_not_an_allowed_server(url: str | None) -> None:
@@ -67,6 +81,17 @@ def test_plain_http_is_for_loopback_only(url: str) -> None:
     assert base is not None
     assert url == base.url
     assert base_of("http://192.0.2.7/fhir") is None
+
+
+@pytest.mark.parametrize("host", ["m\u00fcnchen.example", "ehr\u3002example", "\uff45hr.example"])
+def test_a_host_is_named_in_ascii_on_both_sides(host: str) -> None:
+    """Which name IDNA makes of it depends on who asks; the punycode form is clear to all."""
+    url = f"https://{host}/fhir"
+    punycode = "https://xn--mnchen-3ya.example/fhir"
+
+    assert base_of(url) is None
+    assert allowed_base(url, (url,)) is None
+    assert allowed_base(punycode, (punycode,)) is not None
 
 
 def test_an_entry_that_is_no_address_allows_nothing() -> None:

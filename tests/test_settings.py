@@ -4,9 +4,11 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from certificates import authority, self_signed
 
 from cds_service.errors import SettingsError
-from cds_service.settings import DESCRIPTIONS, ClientAuth, Mode, Settings
+from cds_service.modes import Mode
+from cds_service.settings import DESCRIPTIONS, ClientAuth, Settings
 
 
 def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
@@ -24,11 +26,15 @@ def test_an_empty_environment_gives_the_defaults_of_the_contract() -> None:
 def test_every_setting_is_read(tmp_path: Path) -> None:
     site = tmp_path / "site.yaml"
     site.write_text("orderCodes: {}\n")
+    root = authority("Hospital root")
+    roots = tmp_path / "roots.pem"
+    roots.write_text(f"# Krankenhaus M\u00fcnchen\n{root.pem}\n", "utf-8")
     environ = {
         "CDS_PUBLIC_URL": "https://cds.example/lumbar/",
         "CDS_CLIENT_AUTH": "off",
         "CDS_SITE_FILE": str(site),
         "CDS_FHIR_SERVERS": "https://a.example/fhir, http://127.0.0.1:8080/fhir/",
+        "CDS_CA_FILE": str(roots),
         "CDS_HOOKS_PATH": str(tmp_path),
         "CDS_REQUIRE_APPROVAL": "true",
         "CDS_MODE": "silent",
@@ -47,6 +53,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         client_auth=ClientAuth.OFF,
         site_file=site,
         fhir_servers=("https://a.example/fhir", "http://127.0.0.1:8080/fhir"),
+        private_roots=root.pem.strip(),
         hooks_path=(tmp_path,),
         require_approval=True,
         mode=Mode.SILENT,
@@ -137,3 +144,38 @@ def test_a_state_directory_that_is_not_absolute_does_not_count(named: str) -> No
     url = Settings.from_environ({"XDG_STATE_HOME": named}).store_url
 
     assert f"sqlite:///{Path.home()}/.local/state/lumbar-mri-cds/store.sqlite3" == url
+
+
+_BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("", "holds no CA certificate", id="empty"),
+        pytest.param("MIIB", "holds no CA certificate", id="no PEM"),
+        pytest.param(
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            "holds no CA certificate",
+            id="a key",
+        ),
+        pytest.param(self_signed().pem, "holds no CA certificate", id="no CA"),
+        pytest.param(_BROKEN, "cannot be read", id="broken"),
+        pytest.param(authority("Root").pem + _BROKEN, "cannot be read", id="one of two broken"),
+        pytest.param(authority("Root").pem[:200], "holds no CA certificate", id="cut off"),
+    ],
+)
+def test_a_ca_file_that_would_help_nobody_stops_start_up(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    file = tmp_path / "roots.pem"
+    file.write_text(text, "ascii")
+
+    with pytest.raises(SettingsError, match=f"^CDS_CA_FILE: .*{says}"):
+        Settings.from_environ({"CDS_CA_FILE": str(file)})
+
+
+@pytest.mark.parametrize("file", ["/no/such/roots.pem", "/", "/proc/self/mem"])
+def test_a_ca_file_that_cannot_be_read_stops_start_up(file: str) -> None:
+    with pytest.raises(SettingsError, match=r"^CDS_CA_FILE: is not a file that can be read"):
+        Settings.from_environ({"CDS_CA_FILE": file})

@@ -8,10 +8,13 @@ import pytest
 from client_tokens import ec_key, key_set
 
 from cds_service.client_auth.refusals import Reason
+from cds_service.client_profiles import CardForm, ClientProfile
 from cds_service.errors import SettingsError
 from cds_service.json_web_keys import read_key_set
+from cds_service.left_out import LeftOut
+from cds_service.modes import Mode
 from cds_service.orders import ImagingProtocol
-from cds_service.registered_clients import ClientProfile, RegisteredClient
+from cds_service.registered_clients import RegisteredClient
 from cds_service.site_file import NO_SITE_FILE, load_site_file, parse_site_file
 
 EAP = "urn:oid:1.2.840.114350.1.13.999.2.7.2.696580"
@@ -72,13 +75,36 @@ def test_the_profile_is_that_of_the_file_or_of_its_only_client(
     assert profile is parse_site_file(text, name="site.yaml").profile
 
 
-def test_keys_of_later_versions_are_accepted_and_checked() -> None:
+def test_who_is_left_out_and_the_form_of_cards_are_read() -> None:
     text = """
-leaveOut: {specialties: [Spine surgery], departments: [ED]}
-suggestions: {kinds: [A4, A6], preferenceListCodes: {A2: "12345"}}
+leaveOut: {specialties: [Spine Surgery], departments: [ED]}
+suggestions: {kinds: [A1, A5], preferenceListCodes: {A5: "12345"}}
+overrideCodes: {O1: "101"}
 """
+    site = parse_site_file(text, name="site.yaml")
 
-    assert NO_SITE_FILE == parse_site_file(text, name="site.yaml")
+    assert LeftOut(specialties=frozenset({"spine surgery"}), departments=frozenset({"ed"})) == (
+        site.left_out
+    )
+    assert (
+        CardForm(
+            kinds=frozenset({"A1", "A5"}),
+            preference_list_codes={"A5": "12345"},
+            override_codes={"O1": "101"},
+        )
+        == site.form
+    )
+
+
+def test_the_form_is_that_of_the_client_that_calls() -> None:
+    text = "profile: text-only\nclients: [{issuer: a, profile: epic, mode: silent}, {issuer: b}]"
+    site = parse_site_file(text, name="site.yaml")
+    epic, other = site.clients
+
+    assert Mode.SILENT is epic.mode
+    assert ClientProfile.EPIC is site.form_for(epic).profile
+    assert ClientProfile.TEXT_ONLY is site.form_for(other).profile
+    assert ClientProfile.TEXT_ONLY is site.form_for(None).profile
 
 
 def test_a_client_is_read_whole() -> None:

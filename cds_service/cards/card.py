@@ -16,6 +16,7 @@ from cds_service.cards.prior import prior_imaging, prior_links
 from cds_service.cards.safety import safety_card, safety_lines
 from cds_service.cards.suggestions import stable_uuid, suggestions_for
 from cds_service.cards.values import fill, summary_values
+from cds_service.client_profiles import STANDARD_FORM, CardForm
 from cds_service.decision import Decision
 from cds_service.findings import Evidence, Finding
 from cds_service.knowledge import SUMMARY_LIMIT, CardText, Indicator, Knowledge
@@ -33,21 +34,23 @@ def cards_for(
     *,
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]] = (),
+    form: CardForm = STANDARD_FORM,
 ) -> list[Wire]:
     """Return the cards of one order in wire form: appropriateness, then safety; or none.
 
     `other_drafts` are the other resources of the basket; among orders a card names its own.
     """
-    first = _appropriateness_card(knowledge, decision, hook_instance, other_drafts)
+    first = _appropriateness_card(knowledge, decision, hook_instance, other_drafts, form)
     second = safety_card(
         knowledge,
         decision,
         hook_instance=hook_instance,
         other_drafts=other_drafts,
         offered_already={str(s["label"]) for s in first.suggestions} if first else (),
+        form=form,
     )
     return [
-        _written(knowledge, decision, card, hook_instance)
+        _written(knowledge, decision, card, hook_instance, form)
         for card in (first, second)
         if card is not None
     ]
@@ -58,11 +61,12 @@ def _appropriateness_card(
     decision: Decision,
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]],
+    form: CardForm,
 ) -> CardParts | None:
     if decision.indicator is None:
         return None
     suggestions = suggestions_for(
-        knowledge, decision, hook_instance=hook_instance, other_drafts=other_drafts
+        knowledge, decision, hook_instance=hook_instance, other_drafts=other_drafts, form=form
     )
     if not _is_wanted(knowledge, decision, has_suggestions=bool(suggestions)):
         return None
@@ -81,7 +85,9 @@ def _appropriateness_card(
     )
 
 
-def _written(knowledge: Knowledge, decision: Decision, card: CardParts, hook_instance: str) -> Wire:
+def _written(
+    knowledge: Knowledge, decision: Decision, card: CardParts, hook_instance: str, form: CardForm
+) -> Wire:
     """Write a card with what every card has: its source with the row, and override reasons."""
     wire: Wire = {
         "uuid": stable_uuid(hook_instance, decision.order, f"card.{card.topic.row}"),
@@ -90,16 +96,22 @@ def _written(knowledge: Knowledge, decision: Decision, card: CardParts, hook_ins
         "indicator": card.indicator.value,
         "source": {
             "label": knowledge.wording.source_label,
-            **_https("url", knowledge.wording.source_url),
+            **_https("url", form.source_url or knowledge.wording.source_url),
             "topic": {"system": ROW_SYSTEM, "code": card.topic.row, "display": card.topic.says},
         },
     }
     if card.suggestions:
-        wire |= {"suggestions": list(card.suggestions), "selectionBehavior": "at-most-one"}
-    wire["overrideReasons"] = [
+        wire |= {
+            "suggestions": list(card.suggestions),
+            "selectionBehavior": form.selection_behavior,
+        }
+    reasons = [
         {"code": code, "system": OVERRIDE_SYSTEM, "display": display}
-        for code, display in knowledge.wording.override_reasons
+        for ours, display in knowledge.wording.override_reasons
+        if (code := form.override_code(ours)) is not None
     ]
+    if reasons:
+        wire["overrideReasons"] = reasons
     return wire | ({"links": list(card.links)} if card.links else {})
 
 

@@ -52,6 +52,11 @@ class Proposal:
     is_recommended: bool = False
 
     @property
+    def kind(self) -> str:
+        """`A1` to `A7`."""
+        return self.key.partition(".")[0]
+
+    @property
     def once(self) -> str:
         """What must not stand twice in a card: the key, and any way of deleting the draft."""
         return "delete" if self.action["type"] == "delete" else self.key

@@ -14,6 +14,7 @@ from cds_service.cards.page import CardPage
 from cds_service.cards.parts import CardParts
 from cds_service.cards.suggestions import safety_suggestions_for
 from cds_service.cards.values import card_values, fill
+from cds_service.client_profiles import CardForm
 from cds_service.decision import Decision
 from cds_service.knowledge import SUMMARY_LIMIT, Indicator, Knowledge, Rule
 from cds_service.situations import holds
@@ -32,6 +33,7 @@ def safety_card(
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]],
     offered_already: Collection[str],
+    form: CardForm,
 ) -> CardParts | None:
     """Return the safety card, or None if no row asks for one.
 
@@ -51,6 +53,7 @@ def safety_card(
         hook_instance=hook_instance,
         other_drafts=other_drafts,
         offered_already=offered_already,
+        form=form,
     )
     rules = (lead, *(rule for rule in decision.safety_rules if rule is not lead))
     paragraphs = (

@@ -6,8 +6,10 @@ Source: decision table §9; CDS Hooks 2.0 Suggestion.
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
+from cds_service.cards.fitting import fitting
 from cds_service.cards.order_writing import Wire
 from cds_service.cards.proposals import Author, Proposal, care_due
+from cds_service.client_profiles import STANDARD_FORM, CardForm
 from cds_service.decision import Decision
 from cds_service.knowledge import Knowledge, SuggestionRule
 from cds_service.orders import DraftOrder
@@ -22,6 +24,7 @@ def suggestions_for(
     *,
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]] = (),
+    form: CardForm = STANDARD_FORM,
 ) -> list[Wire]:
     """Return the suggestions of the appropriateness card, in wire form.
 
@@ -31,7 +34,8 @@ def suggestions_for(
     recommended (R-SUG-03).
     """
     author = Author(knowledge, decision, tuple(other_drafts), care_due(knowledge, decision))
-    return _wire(author.proposals(_offered(decision)), decision, hook_instance)
+    proposals = fitting(author.proposals(_offered(decision)), form)
+    return _wire(proposals, decision, hook_instance)
 
 
 def safety_suggestions_for(
@@ -41,13 +45,14 @@ def safety_suggestions_for(
     hook_instance: str,
     other_drafts: Collection[Mapping[str, object]] = (),
     offered_already: Collection[str] = (),
+    form: CardForm = STANDARD_FORM,
 ) -> list[Wire]:
     """Return the suggestions of the safety card, but for labels that the other card offers."""
     author = Author(knowledge, decision, tuple(other_drafts), care_due(knowledge, decision))
     rules = [offer for row in decision.safety_rules for offer in row.suggestions]
     proposals = author.proposals(rules)
     fresh = (proposal for proposal in proposals if proposal.label not in offered_already)
-    return _wire(fresh, decision, f"{hook_instance}|safety")
+    return _wire(fitting(fresh, form), decision, f"{hook_instance}|safety")
 
 
 def _offered(decision: Decision) -> list[SuggestionRule]:

@@ -55,6 +55,7 @@ def read_chart(
     `draft_refs` (`ServiceRequest/draft-1`) and `draft_identifiers` (`system|value`) name the
     orders of this hook, which are not part of the chart even if a search returns them.
     """
+    sources = tuple(sources)
     sent = read_sources(sources)
     drafts = Drafts(refs=draft_refs, identifiers=draft_identifiers)
     resources = select(sent.rows, patient_id, drafts)
@@ -71,9 +72,9 @@ def read_chart(
         return tuple(record for record in found if record is not None)
 
     observations = records(read_observation, "Observation")
-    unreadable = sent.unreadable
-    if resources.other_patient_sent:
-        unreadable = {**unreadable, "Patient": OTHER_PATIENT}
+    # A search that finds only other patients was not of this one: that is not "nothing there".
+    asked_for = {source.resource_type for source in sources if not source.is_extra}
+    of_others = dict.fromkeys(sorted(resources.of_others_only & asked_for), OTHER_PATIENT)
     return Chart(
         patient=patient,
         conditions=records(read_condition, "Condition"),
@@ -89,7 +90,7 @@ def read_chart(
         encounters=records(read_encounter, "Encounter"),
         appointments=records(read_appointment, "Appointment"),
         documents=records(read_document_reference, "DocumentReference"),
-        unreadable=unreadable,
+        unreadable={**sent.unreadable, **of_others},
         addresses=resources.addresses.by_url,
         foreign=resources.foreign,
     )

@@ -104,8 +104,8 @@ class Resources:
     """Resource type → reference → entry, for types that others refer to."""
     addresses: Addresses
     patient: Resource | None
-    other_patient_sent: bool
-    """The source of the Patient held somebody else only."""
+    of_others_only: frozenset[str]
+    """Resource types whose source held nothing of this patient, and something of others."""
     foreign: int
 
     def of(self, *kinds: str) -> Iterator[Entry]:
@@ -125,7 +125,8 @@ def select(rows: Iterable[Row], patient_id: str, drafts: Drafts) -> Resources:
     this_patient = f"Patient/{reference_of(patient_id).removeprefix('Patient/')}"
     by_type: dict[str, list[Entry]] = {}
     patient: Resource | None = None
-    other_patient_sent = False
+    with_own: set[str] = set()
+    with_others: set[str] = set()
     foreign = 0
     for entry in entries:
         if entry.kind == "Patient":
@@ -134,14 +135,18 @@ def select(rows: Iterable[Row], patient_id: str, drafts: Drafts) -> Resources:
                 # One that came along with a search is no better than the one asked for.
                 if is_asked_for or patient is None:
                     patient = entry.resource
+                    with_own.add("Patient")
             else:
                 foreign += 1
-                other_patient_sent = other_patient_sent or entry.wanted == "Patient"
+                if is_asked_for:
+                    with_others.add("Patient")
         elif is_entered_in_error(entry.resource) or drafts.include(entry):
             continue
         elif _is_foreign(entry, this_patient, addresses):
             foreign += 1
+            with_others.add(entry.wanted)
         else:
+            with_own.add(entry.wanted)
             by_type.setdefault(entry.kind, []).append(entry)
     return Resources(
         by_type={kind: tuple(found) for kind, found in by_type.items()},
@@ -150,7 +155,7 @@ def select(rows: Iterable[Row], patient_id: str, drafts: Drafts) -> Resources:
         },
         addresses=addresses,
         patient=patient,
-        other_patient_sent=other_patient_sent and patient is None,
+        of_others_only=frozenset(with_others - with_own),
         foreign=foreign,
     )
 

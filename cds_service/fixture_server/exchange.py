@@ -1,24 +1,24 @@
 """The HTTP side of the FHIR server for tests: connections on loopback, good and bad answers."""
 
 import contextlib
-import gzip
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from cds_service.fixture_server.behaviour import FHIR_JSON, Behaviour, Fault
+from cds_service.fixture_server.behaviour import FHIR_JSON, PACED, Behaviour, Fault
+from cds_service.fixture_server.wire import STAYS_OPEN, packed, pieces, spoiled
 
 LOOPBACK = "127.0.0.1"
 BASE_PATH = "/fhir"
-_LOGIN_PAGE = b"<!DOCTYPE html><html><body><form><input name='user'></form></body></html>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,33 +84,30 @@ class Exchange(BaseHTTPRequestHandler):
     ) -> None:
         """Answer with a resource in the way that `behaviour` asks for."""
         body = json.dumps(resource).encode() + b" " * behaviour.pad_bytes
-        if behaviour.is_gzipped:
-            body = gzip.compress(body)
-        match behaviour.fault:
-            case Fault.RESET:
+        fault = behaviour.fault
+        if fault is Fault.RESET:
+            self._reset()
+        elif fault is Fault.REDIRECT:
+            location = {"location": behaviour.target + self.path}
+            self._send(302, b"", "text/html", location)
+        elif fault is not Fault.NONE and (sent := pieces(body, fault)) is not None:
+            self._write(sent, behaviour.delay_seconds if fault in PACED else 0, stopping)
+            self.close_connection = fault not in STAYS_OPEN
+            if fault is Fault.RESET_IN_BODY:
                 self._reset()
-            case Fault.HTML:
-                self._send(200, _LOGIN_PAGE, "text/html; charset=utf-8", {})
-            case Fault.TRUNCATED:
-                self._send(status, body[: len(body) // 2], behaviour.content_type, {})
-            case Fault.CUT_OFF:
-                self._start(status, len(body), behaviour.content_type, {})
-                self.wfile.write(body[: len(body) // 2])
-                self.close_connection = True
-            case Fault.TRICKLE:
-                self._start(status, len(body), behaviour.content_type, {})
-                for byte in body:
-                    if stopping.wait(behaviour.delay_seconds):
-                        break
-                    self.wfile.write(bytes([byte]))
-                self.close_connection = True
-            case Fault.REDIRECT:
-                location = {"location": behaviour.target + self.path}
-                self._send(302, b"", "text/html", location)
-            case fault:
-                says_gzip = behaviour.is_gzipped or fault is Fault.BAD_GZIP
-                packing = {"content_encoding": "gzip" if says_gzip else ""}
-                self._send(status, body, behaviour.content_type, packing)
+        else:
+            body = body if fault is Fault.NONE else spoiled(body, fault)
+            body, encoding = packed(body, fault, is_gzipped=behaviour.is_gzipped)
+            is_page = fault is Fault.HTML
+            content_type = "text/html; charset=utf-8" if is_page else behaviour.content_type
+            self._send(status, body, content_type, {"content_encoding": encoding})
+
+    def _write(self, sent: Iterator[bytes], pace: float, stopping: threading.Event) -> None:
+        """Write piece after piece, until there is none or the server stops."""
+        for piece in sent:
+            self.wfile.write(piece)
+            if stopping.wait(pace):
+                break
 
     def _send(
         self, status: int, body: bytes, content_type: str, headers: Mapping[str, str]
@@ -147,11 +144,20 @@ class Listener(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, answer: "Callable[[Exchange], None]", port: int) -> None:
+    def __init__(
+        self, answer: "Callable[[Exchange], None]", port: int, tls: ssl.SSLContext | None
+    ) -> None:
         """Listen on `port`, or on a free one for 0; `answer` runs on the connection's thread."""
         self.answer = answer
+        self.accepted = 0
+        """Connections so far."""
         self._open: set[socket.socket] = set()
         super().__init__((LOOPBACK, port), Exchange)
+        if tls is not None:
+            # Shakes hands when the connection's own thread reads: a slow client holds nobody.
+            self.socket = tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
     def server_bind(self) -> None:
         """Bind without looking up the name of the host, which may ask a name server."""
@@ -160,6 +166,7 @@ class Listener(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as typeshed
         """Remember the connection while it is served."""
+        self.accepted += 1
         self._open.add(request)
         super().process_request(request, client_address)
 
@@ -177,6 +184,7 @@ class Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing when a client hangs up: callers with a time budget do so all the time."""
-        # ValueError: http.server flushes a file that Fault.RESET has closed.
-        if not isinstance(sys.exception(), ConnectionError | ValueError):
+        # ValueError: http.server flushes a file that Fault.RESET has closed. SSLError: a client
+        # that does not trust us.
+        if not isinstance(sys.exception(), ConnectionError | ValueError | ssl.SSLError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # as typeshed

@@ -3,6 +3,7 @@
 Source: FHIR R4 RESTful API, https://hl7.org/fhir/R4/http.html.
 """
 
+import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,17 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, urlencode
 
-from cds_service.fixture_server.behaviour import BEHAVES, Behaviour, Fault, outcome, searchset
+from cds_service.fixture_server.behaviour import (
+    BEHAVES,
+    ON_NEXT_PAGE,
+    PACED,
+    Behaviour,
+    Fault,
+    in_its_place,
+    of_somebody_else,
+    outcome,
+    searchset,
+)
 from cds_service.fixture_server.exchange import (
     BASE_PATH,
     LOOPBACK,
@@ -50,6 +61,7 @@ class FixtureServer:
         token: str = "",
         gather: int = 0,
         behaviours: Mapping[str, Behaviour] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Load the fixtures: a folder, or Bundles and single resources.
 
@@ -57,7 +69,8 @@ class FixtureServer:
         `refused_parameters` are unknown whatever R4 says. `page_limit` caps `_count`, and
         `pages_at_base` puts next links at the base with an opaque cursor (HAPI) instead of an
         `_offset`. A `token` makes each request need it. The first `gather` requests are held
-        until all of them are there, five seconds at most. `behaviours` is by resource type.
+        until all of them are there, five seconds at most. `behaviours` is by resource type. With
+        `tls` it speaks https.
         """
         self._store = (
             FixtureStore.of_folder(fixtures)
@@ -73,7 +86,8 @@ class FixtureServer:
         self._behaviours = dict(behaviours or {})
         self._traffic = _Traffic()
         self._stopping = threading.Event()
-        self._listener = Listener(self.answer, port)
+        self._scheme = "http" if tls is None else "https"
+        self._listener = Listener(self.answer, port, tls)
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
@@ -98,7 +112,7 @@ class FixtureServer:
     @property
     def origin(self) -> str:
         """Scheme, host and port."""
-        return f"http://{LOOPBACK}:{self._listener.server_address[1]}"
+        return f"{self._scheme}://{LOOPBACK}:{self._listener.server_address[1]}"
 
     @property
     def base_url(self) -> str:
@@ -116,6 +130,11 @@ class FixtureServer:
         """The greatest number of requests that were in flight together."""
         with self._traffic.lock:
             return self._traffic.most_at_once
+
+    @property
+    def connections(self) -> int:
+        """How many there have been so far."""
+        return self._listener.accepted
 
     def requests_for(self, resource_type: str) -> tuple[RecordedRequest, ...]:
         """Return the requests for one resource type."""
@@ -152,7 +171,9 @@ class FixtureServer:
         return BEHAVES if behaviour.times == 0 else behaviour
 
     def _answer(self, exchange: Exchange, request: RecordedRequest, behaviour: Behaviour) -> None:
-        if behaviour.delay_seconds and behaviour.fault is not Fault.TRICKLE:
+        fault = behaviour.fault
+        is_next_page = "_offset" in dict(request.query)
+        if fault not in PACED and (is_next_page or fault is not Fault.LATE_NEXT):
             self._stopping.wait(behaviour.delay_seconds)
         if request.method != "GET":
             exchange.send(405, outcome("not-supported", "Only GET is supported"), allow="GET")
@@ -161,8 +182,11 @@ class FixtureServer:
         elif behaviour.status != HTTPStatus.OK:
             answer = outcome("processing", "This server misbehaves on demand")
             exchange.send(behaviour.status, answer, retry_after=behaviour.retry_after)
+        elif fault is Fault.FAILING_NEXT and is_next_page:
+            exchange.send(500, outcome("exception", "This page cannot be built"))
         else:
-            status, resource = self._look_up(request, behaviour)
+            status, found = self._look_up(request, behaviour)
+            resource = in_its_place(found, fault) if status == HTTPStatus.OK else found
             exchange.send_badly(status, resource, behaviour, self._stopping)
 
     def _look_up(
@@ -180,7 +204,8 @@ class FixtureServer:
             case [resource_type, resource_id]:
                 resource = self._store.read(resource_type, resource_id)
                 if resource is not None:
-                    return 200, resource
+                    is_wrong = behaviour.fault is Fault.OTHER_PATIENT
+                    return 200, of_somebody_else(resource) if is_wrong else resource
         return 404, outcome("not-found", "There is no such resource")
 
     def _search(
@@ -202,9 +227,12 @@ class FixtureServer:
         links = [("self", _query_url(self.base_url, resource_type, query, offset))]
         if next_url := self._next_url(behaviour, resource_type, query, offset, count, len(found)):
             links.append(("next", next_url))
-        return 200, searchset(
-            self.base_url, found[offset : offset + count], len(found), links, behaviour.fault
-        )
+        page = found[offset : offset + count]
+        if behaviour.fault is Fault.OTHER_PATIENT:
+            page = [of_somebody_else(resource) for resource in page]
+        elif behaviour.fault in ON_NEXT_PAGE:
+            page = found if offset else []
+        return 200, searchset(self.base_url, page, len(found), links, behaviour.fault)
 
     def _next_url(
         self,
@@ -220,6 +248,11 @@ class FixtureServer:
         match behaviour.fault:
             case Fault.FOREIGN_NEXT:
                 return _query_url(behaviour.target + BASE_PATH, resource_type, query, after)
+            case Fault.USER_NEXT:
+                named = behaviour.target.replace("//", "//user:password@")
+                return _query_url(named + BASE_PATH, resource_type, query, after)
+            case Fault.LATE_NEXT | Fault.FAILING_NEXT:
+                return "" if offset else _query_url(self.base_url, resource_type, query, 1)
             case Fault.ENDLESS_NEXT:
                 return _query_url(self.base_url, resource_type, query, after)
             case Fault.SAME_NEXT:

@@ -163,7 +163,9 @@ def _wording(old: Knowledge, new: Knowledge) -> Iterator[str]:
 
 def _service(old: Knowledge, new: Knowledge) -> Iterator[str]:
     """Approval, cases and the reviewers' notes are no part of what is answered."""
-    for name in ("version", "title", "owner", "required_sources", "order", "episode"):
+    for name in (
+        *("version", "title", "owner", "required_sources", "order", "episode", "transparency"),
+    ):
         yield from _changed(name, getattr(old, name), getattr(new, name), (old, new))
     first, second = ({each.id: each for each in k.services} for k in (old, new))
     yield from _members_of(first, second, "service", (old, new))

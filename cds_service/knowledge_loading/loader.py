@@ -35,6 +35,7 @@ from cds_service.knowledge_loading.tables import (
     read_ratings,
     read_table,
 )
+from cds_service.knowledge_loading.transparency import read_transparency
 from cds_service.knowledge_loading.value_sets import LoadedValueSets, read_value_sets
 from cds_service.knowledge_loading.wording import WordingNames, card_ids, choice_codes, read_wording
 from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
@@ -50,7 +51,8 @@ _STATEMENTS = "statements.csv"
 _CASES = "cases/"
 _VALUE_SETS = "value_sets/"
 _FOUND = "{found}"
-_NEEDED = (_SERVICE, _FACTS, _CARDS, _RATINGS, *_TABLES.values(), _STATEMENTS)
+_TRANSPARENCY = "transparency.yaml"
+_NEEDED = (_SERVICE, _FACTS, _CARDS, _RATINGS, *_TABLES.values(), _STATEMENTS, _TRANSPARENCY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,7 @@ class _Loader:
         parts = self._parts(roots, digest)
         brakes = read_brakes(roots[_APPROPRIATENESS], self._vocabulary(parts.facts), self.problems)
         cases = self._cases(parts, [brake.id for brake in brakes])
+        transparency = read_transparency(roots[_TRANSPARENCY], self.problems)
         self._check_whole(parts, roots)
         order, episode = parts.facts.order, parts.facts.episode
         if self.problems.found or order is None or episode is None:
@@ -144,6 +147,7 @@ class _Loader:
             wording=parts.wording,
             statements=parts.statements,
             cases=cases,
+            transparency=transparency,
         )
 
     def _parts(self, roots: Mapping[str, Node], digest: str) -> _Parts:

@@ -64,6 +64,7 @@ def review_page(knowledge: Knowledge) -> str:
         _value_sets(knowledge),
         _cases(knowledge),
         _references(knowledge),
+        _transparency(knowledge),
         _statements(knowledge),
     )
     return "\n\n".join("\n".join(section) for section in sections) + "\n"
@@ -88,6 +89,30 @@ def _head(knowledge: Knowledge) -> Iterator[str]:
     )
     yield ""
     yield _HOW_TO_READ
+
+
+def _transparency(knowledge: Knowledge) -> Iterator[str]:
+    told = knowledge.transparency
+    yield "## Intended use, source attributes and limits"
+    yield ""
+    yield from table(
+        ("", ""),
+        [
+            ("intended use", told.intended_use),
+            ("users", told.users),
+            ("population", told.population),
+            ("validation", told.validation),
+            *(("limit", limit) for limit in told.limits),
+        ],
+    )
+    yield ""
+    yield "Source attributes of an evidence-based intervention (45 CFR 170.315(b)(11), HTI-1):"
+    yield ""
+    yield from table(("attribute", "of this intervention"), told.source_attributes)
+    yield ""
+    yield "Criteria for software that is no device (section 520(o)(1)(E) of the FD&C Act):"
+    yield ""
+    yield from table(("criterion", "how it is met"), told.non_device_criteria)
 
 
 def _thresholds(knowledge: Knowledge) -> Iterator[str]:

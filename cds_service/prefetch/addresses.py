@@ -1,7 +1,10 @@
 """FHIR server addresses, compared by origin, so that a token goes only where it may go.
 
 Everything that is called is built from an allow-listed address; what a caller or a server sends
-is only ever compared with it. Source: R-FHIR-05, R-FHIR-06, R-FHIR-08, R-PRE-14.
+is only ever compared with it, letter by letter: another spelling of the same host is another host.
+A name is looked up anew for each connection; should its address have changed (rebinding), nothing
+is sent, because the certificate is of the name, and without TLS only loopback is called.
+Source: R-FHIR-05, R-FHIR-06, R-FHIR-08, R-PRE-14.
 """
 
 import ipaddress
@@ -79,6 +82,9 @@ def _origin(url: str) -> str | None:
     except ValueError:
         return None
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+        return None
+    if not parts.hostname.isascii():
+        # Which name is looked up depends on the release of IDNA; the punycode form is clear.
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     if port in (None, _DEFAULT_PORTS[parts.scheme]):

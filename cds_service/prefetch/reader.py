@@ -5,23 +5,18 @@ The access token goes to the allow-listed origin and nowhere else: not into logs
 exceptions, not through redirects or links (R-FHIR-01 to R-FHIR-08).
 """
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from http.cookiejar import DefaultCookiePolicy
+from concurrent.futures import wait
+from dataclasses import dataclass
 
-import requests
-import urllib3.exceptions
-from requests.adapters import HTTPAdapter
-
-from cds_service import strict_json
 from cds_service.chart.sources import INCOMPLETE, Source, SourceState
-from cds_service.errors import MalformedRequest, TooLarge
 from cds_service.json_schemas import is_object
-from cds_service.prefetch.addresses import ServerBase, allowed_base
+from cds_service.outgoing import Failure, trusting
+from cds_service.prefetch.addresses import allowed_base
+from cds_service.prefetch.circuit import Sign
 from cds_service.prefetch.queries import (
     PublishedPrefetch,
     Query,
@@ -31,117 +26,67 @@ from cds_service.prefetch.queries import (
     sent_contents,
     templates_of,
 )
+from cds_service.prefetch.server import (
+    Access,
+    Deadline,
+    FhirServer,
+    ReadFailure,
+    Tally,
+    says_down,
+)
 from cds_service.protocol import HookRequest
 
-MAX_PAGE_BYTES = 10 * 1024 * 1024
-"""Decoded bytes of one answer."""
 MAX_PAGES = 20
 """Pages of one source, the first one and those that came with the call included."""
-
-_CHUNK_BYTES = 64 * 1024
-_WAIT_BEFORE_RETRY_SECONDS = 0.1
-_PASSES_SOON = frozenset({"429", "502", "503", "504", "reset"})
-"""Worth one more try. A reset is often a pooled connection that the server had closed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
-    """The moment by which the call must be answered, on a clock that never goes back."""
-
-    at: float
-    monotonic: Callable[[], float]
-
-    def seconds_left(self) -> float:
-        """Return the seconds until then, zero or less when it has passed."""
-        return self.at - self.monotonic()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """Where this call may read, and with what."""
-
-    base: ServerBase
-    token: str = field(repr=False)
-
-
-class ReadFailure(Exception):
-    """One answer that could not be had; `reason` is `503`, `timeout`, `not JSON` …, never data."""
-
-    def __init__(self, reason: str, *, retry_after: str = "") -> None:
-        """Keep the reason, and the server's wish as to when to come again."""
-        super().__init__(reason)
-        self.reason = reason
-        self.retry_after = retry_after
+SECONDS_TO_JUDGE = 0.25
+"""A server that was given less, and is late, is not thought dead for it."""
 
 
 class FhirReader:
-    """Reads FHIR JSON over pooled connections, one session for each server; made once an app.
+    """The FHIR servers of one process; made once an app.
 
-    No redirects, no cookies, nothing from the environment (proxies, netrc). It holds no state of
-    a call: the token is an argument and is forgotten with it (R-FHIR-03).
+    Each client has its own connections to a server, and its own opinion of whether it lives.
     """
 
-    def __init__(self, *, max_parallel: int = 40) -> None:
-        """`max_parallel` bounds the requests under way, over all calls of this process."""
-        self._max_parallel = max_parallel
-        self._threads = ThreadPoolExecutor(max_parallel, thread_name_prefix="fhir")
-        self._sessions: dict[str, requests.Session] = {}
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        tally: Tally | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Trust the usual roots and tell nobody, unless told otherwise.
+
+        `monotonic` is the clock of the circuit breakers.
+        """
+        self._tls = tls or trusting()
+        self._tally = tally or Tally()
+        self._monotonic = monotonic
+        self._servers: dict[tuple[str, str], FhirServer] = {}
         self._lock = threading.Lock()
 
-    def submit(self, task: Callable[[], None]) -> Future[None]:
-        """Run a task on one of the reader's threads."""
-        return self._threads.submit(task)
+    def server(self, client_id: str, origin: str) -> FhirServer:
+        """Return the server behind an allow-listed origin, as this client calls it."""
+        with self._lock:
+            known = self._servers.get((client_id, origin))
+            if known is None:
+                known = FhirServer(
+                    origin, tls=self._tls, tally=self._tally, monotonic=self._monotonic
+                )
+                self._servers[client_id, origin] = known
+            return known
+
+    def dead_servers(self) -> list[str]:
+        """Return the origins, all allow-listed, that did not answer when last asked."""
+        with self._lock:
+            servers = tuple(self._servers.values())
+        return sorted({server.origin for server in servers if server.is_dead})
 
     def close(self) -> None:
         """Drop what has not started and close idle connections; running reads end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            for session in self._sessions.values():
-                session.close()
-
-    def get(self, url: str, access: Access, deadline: Deadline) -> object:
-        """Return the JSON at `url`, which is on the origin of `access`; one retry where it helps.
-
-        Raises ReadFailure.
-        """
-        try:
-            return self._get_once(url, access, deadline)
-        except ReadFailure as failure:
-            pause = _pause_before_retry(failure)
-            if pause is None or pause >= deadline.seconds_left():
-                raise
-        time.sleep(pause)
-        return self._get_once(url, access, deadline)
-
-    def _get_once(self, url: str, access: Access, deadline: Deadline) -> object:
-        seconds = deadline.seconds_left()
-        if seconds <= 0:
-            raise ReadFailure("timeout")
-        headers = {"Authorization": f"Bearer {access.token}"}
-        try:
-            with self._session(access.base.origin).get(
-                url,
-                headers=headers,
-                timeout=(seconds, seconds),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                _check_head(response)
-                body = _read_body(response, deadline)
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise ReadFailure(_reason_of(error)) from None
-        try:
-            return strict_json.loads(body)
-        except MalformedRequest:
-            raise ReadFailure("not JSON") from None
-        except TooLarge:
-            raise ReadFailure("too large") from None
-
-    def _session(self, origin: str) -> requests.Session:
-        with self._lock:
-            if origin not in self._sessions:
-                self._sessions[origin] = _new_session(self._max_parallel)
-            return self._sessions[origin]
+            for server in self._servers.values():
+                server.close()
 
 
 def complete(
@@ -152,13 +97,15 @@ def complete(
     reader: FhirReader,
     budget_seconds: float,
     monotonic: Callable[[], float],
+    client_id: str = "",
 ) -> tuple[Source, ...]:
     """Return every source that the knowledge asks for, in its order, read or not; then extra ones.
 
     What prefetch holds is taken as it is and never asked for again. The rest, and the further
     pages of what came, are read in parallel if the call gives a server, a token for it, and the
     server is allowed. Returns within `budget_seconds`, whatever the server does. A source that is
-    unreadable and yet has content is one of which only some pages could be read.
+    unreadable and yet has content is one of which only some pages could be read. `client_id` is
+    of the site file; empty when nobody asks who calls.
     """
     deadline = Deadline(at=monotonic() + budget_seconds, monotonic=monotonic)
     templates = templates_of(knowledge, request)
@@ -177,7 +124,8 @@ def complete(
         for errand in errands:
             errand.do_without()
     else:
-        _run(errands, reader, access, deadline)
+        lacking = [errand for errand in errands if errand.has_work]
+        _read(lacking, reader.server(client_id, access.base.origin), access, deadline)
     return (*(errand.source() for errand in errands), *_extra(request, knowledge))
 
 
@@ -196,7 +144,7 @@ def _extra(request: HookRequest, knowledge: PublishedPrefetch) -> Iterator[Sourc
 
 @dataclass(slots=True, kw_only=True)
 class _Errand:
-    """One source. A thread of the reader adds pages; the call may take what is there any time."""
+    """One source. A thread of the server adds pages; the call may take what is there any time."""
 
     key: str
     resource_type: str
@@ -205,6 +153,11 @@ class _Errand:
     """As sent at first; then what the server answers."""
     failure: str = ""
     """Why there is no page, or not every one."""
+    wait_seconds: float = 0.0
+    """How long the server wants to be left alone."""
+    seconds_given: float = 0.0
+    """Time to the deadline when a thread took it up; none if no thread did."""
+    was_answered: bool = False
 
     @property
     def has_work(self) -> bool:
@@ -218,14 +171,24 @@ class _Errand:
         if self.pages and self.has_work:
             self.failure = INCOMPLETE
 
-    def read(self, reader: FhirReader, access: Access, deadline: Deadline) -> None:
+    def read(self, server: FhirServer, access: Access, deadline: Deadline) -> None:
         """Ask for the source if it is missing, then for the pages that follow."""
+        self.seconds_given = deadline.seconds_left()
         try:
             if not self.pages and self.query is not None:
-                self.pages.append(self._first_page(self.query, reader, access, deadline))
-            self._follow_pages(reader, access, deadline)
+                self.pages.append(self._first_page(self.query, server, access, deadline))
+            self._follow_pages(server, access, deadline)
         except ReadFailure as failure:
             self.failure = failure.reason
+            self.wait_seconds = failure.wait_seconds or 0.0
+
+    def sign(self) -> Sign | None:
+        """Return what is learned of the server; nothing if it had no time to answer."""
+        if self.was_answered:
+            return Sign.ALIVE
+        if self.failure == Failure.TIMEOUT and self.seconds_given < SECONDS_TO_JUDGE:
+            return None
+        return Sign.DOWN if says_down(self.failure) else Sign.UNCLEAR
 
     def source(self) -> Source:
         """Return the source as it stands now."""
@@ -244,20 +207,20 @@ class _Errand:
         )
 
     def _first_page(
-        self, query: Query, reader: FhirReader, access: Access, deadline: Deadline
+        self, query: Query, server: FhirServer, access: Access, deadline: Deadline
     ) -> object:
         base = access.base.url
+        expected = "Bundle" if query.is_search else self.resource_type
         try:
-            page = reader.get(f"{base}/{query.path}", access, deadline)
+            page = server.get(f"{base}/{query.path}", access.token, deadline)
         except ReadFailure as failure:
             # Some servers refuse `_sort` or `_count`; what they would have left out is ours to do.
             if failure.reason != "400" or query.plain_path == query.path:
                 raise
-            page = reader.get(f"{base}/{query.plain_path}", access, deadline)
-        expected = "Bundle" if query.is_search else self.resource_type
-        return _checked(page, expected)
+            page = server.get(f"{base}/{query.plain_path}", access.token, deadline)
+        return self._checked(page, expected)
 
-    def _follow_pages(self, reader: FhirReader, access: Access, deadline: Deadline) -> None:
+    def _follow_pages(self, server: FhirServer, access: Access, deadline: Deadline) -> None:
         """Read next pages until there is none; raises ReadFailure when one cannot be had."""
         waiting = [link for page in self.pages if (link := next_link(page)) is not None]
         asked: set[str] = set()
@@ -267,31 +230,56 @@ class _Errand:
             if url is None or url in asked or len(self.pages) >= MAX_PAGES:
                 raise ReadFailure(INCOMPLETE)
             asked.add(url)
-            page = _checked(reader.get(url, access, deadline), "Bundle")
+            page = self._checked(server.get(url, access.token, deadline), "Bundle")
             self.pages.append(page)
             if (link_after := next_link(page)) is not None:
                 waiting.append(link_after)
 
+    def _checked(self, page: object, expected: str) -> object:
+        """Return a page of the expected type, or an OperationOutcome, which the chart judges."""
+        if not is_object(page) or page.get("resourceType") not in (expected, "OperationOutcome"):
+            raise ReadFailure("not FHIR")
+        self.was_answered = True
+        return page
 
-def _run(errands: list[_Errand], reader: FhirReader, access: Access, deadline: Deadline) -> None:
-    """Read all errands in parallel; those that are late are marked and left to themselves."""
+
+def _read(errands: list[_Errand], server: FhirServer, access: Access, deadline: Deadline) -> None:
+    """Do all errands in parallel; those that are late are marked and left to themselves.
+
+    A call that has begun goes on, whatever others learn of the server meanwhile.
+    """
+    if not errands:
+        return
+    admission = server.enter(len(errands))
+    if not admission.may_ask:
+        for errand in errands:
+            errand.failure = admission.value
+        return
     under_way = {
-        reader.submit(_task(errand, reader, access, deadline)): errand
-        for errand in errands
-        if errand.has_work
+        server.submit(_task(errand, server, access, deadline)): errand for errand in errands
     }
     done, late = wait(under_way, timeout=max(deadline.seconds_left(), 0))
     for future in done:
         future.result()
     for future in late:
         future.cancel()
-        under_way[future].failure = "timeout"
+        under_way[future].failure = Failure.TIMEOUT
+    wait_seconds = max(errand.wait_seconds for errand in errands)
+    server.leave(admission, _sign_of(errands), wait_seconds=wait_seconds)
 
 
 def _task(
-    errand: _Errand, reader: FhirReader, access: Access, deadline: Deadline
+    errand: _Errand, server: FhirServer, access: Access, deadline: Deadline
 ) -> Callable[[], None]:
-    return lambda: errand.read(reader, access, deadline)
+    return lambda: errand.read(server, access, deadline)
+
+
+def _sign_of(errands: list[_Errand]) -> Sign:
+    """Return what a call learned: one answer is life; death only if nothing speaks against it."""
+    signs = {errand.sign() for errand in errands} - {None}
+    if Sign.ALIVE in signs:
+        return Sign.ALIVE
+    return Sign.DOWN if signs == {Sign.DOWN} else Sign.UNCLEAR
 
 
 def _access_of(request: HookRequest, allowed_servers: tuple[str, ...]) -> Access | None:
@@ -306,82 +294,3 @@ def _access_of(request: HookRequest, allowed_servers: tuple[str, ...]) -> Access
 def _is_token(text: str) -> bool:
     """Tell whether a text can stand in an Authorization header (RFC 6750: visible ASCII)."""
     return text.isascii() and text.isprintable() and bool(text) and " " not in text
-
-
-def _new_session(max_parallel: int) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.update({"Accept": "application/fhir+json", "Accept-Encoding": "gzip"})
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=max_parallel, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _check_head(response: requests.Response) -> None:
-    """Raise ReadFailure unless status and headers promise FHIR JSON of a bearable size."""
-    if HTTPStatus.MULTIPLE_CHOICES <= response.status_code < HTTPStatus.BAD_REQUEST:
-        raise ReadFailure("redirect")
-    if response.status_code != HTTPStatus.OK:
-        raise ReadFailure(
-            str(response.status_code), retry_after=response.headers.get("Retry-After", "")
-        )
-    media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type and "json" not in media_type:
-        raise ReadFailure("not JSON")
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) > MAX_PAGE_BYTES:
-        raise ReadFailure("too large")
-
-
-def _read_body(response: requests.Response, deadline: Deadline) -> bytes:
-    """Return the decoded body; raises ReadFailure when it grows too large or too late."""
-    body = bytearray()
-    # Not iter_content: that waits for a full chunk, however slowly it trickles in.
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        body += chunk
-        if len(body) > MAX_PAGE_BYTES:
-            raise ReadFailure("too large")
-        if deadline.seconds_left() <= 0:
-            raise ReadFailure("timeout")
-    return bytes(body)
-
-
-def _checked(page: object, expected: str) -> object:
-    """Return a page of the expected type, or an OperationOutcome, which the chart judges."""
-    if is_object(page) and page.get("resourceType") in (expected, "OperationOutcome"):
-        return page
-    raise ReadFailure("not FHIR")
-
-
-def _pause_before_retry(failure: ReadFailure) -> float | None:
-    """Return the seconds to wait before one more try, None if there should be none.
-
-    A Retry-After that is a date is at least a second away, and so longer than a call may take.
-    """
-    if failure.reason not in _PASSES_SOON:
-        return None
-    if not failure.retry_after:
-        return _WAIT_BEFORE_RETRY_SECONDS
-    return float(failure.retry_after) if failure.retry_after.isdecimal() else None
-
-
-def _reason_of(error: Exception) -> str:
-    """Return why no answer came, in one word; the error's own text may hold URLs."""
-    causes = [error, *error.args, *(getattr(a, "reason", None) for a in error.args)]
-
-    def is_any(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
-
-    if is_any(urllib3.exceptions.NewConnectionError, requests.exceptions.InvalidURL):
-        return "unreachable"
-    if is_any(requests.Timeout, urllib3.exceptions.TimeoutError):
-        return "timeout"
-    if is_any(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
-        return "TLS"
-    if is_any(urllib3.exceptions.DecodeError):
-        return "not JSON"
-    if is_any(urllib3.exceptions.IncompleteRead):
-        return INCOMPLETE
-    return "reset"

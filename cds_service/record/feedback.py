@@ -6,7 +6,7 @@ ours; a `userComment` never comes this far.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,10 +36,20 @@ class Receipt:
 class FeedbackRecord:
     """Writes feedback."""
 
-    def __init__(self, database: Database, override_codes: Collection[str]) -> None:
-        """Write into `database`; `override_codes` are those of our own code system."""
+    def __init__(
+        self,
+        database: Database,
+        override_codes: Collection[str],
+        mapped_codes: Mapping[str, str],
+    ) -> None:
+        """Write into `database`.
+
+        `override_codes` are those of our own code system; `mapped_codes` what a site has an EHR
+        send instead, by our code.
+        """
         self._database = database
-        self._override_codes = frozenset(override_codes)
+        self._ours = {mapped: ours for ours, mapped in mapped_codes.items()}
+        self._ours |= {code: code for code in override_codes}
 
     def keep(
         self, delivery: Sequence[Feedback], *, client: str, service: str, received_at: datetime
@@ -86,7 +96,7 @@ class FeedbackRecord:
         }
 
     def _code(self, sent: str) -> str:
-        return sent if sent in self._override_codes else OTHER_CODE
+        return self._ours.get(sent, OTHER_CODE)
 
 
 def _fingerprint(row: dict[str, object]) -> str:
