@@ -56,9 +56,7 @@ def bill_of_materials(wheels: Iterable[Path], lock: str) -> dict[str, object]:
         "version": 1,
         "metadata": {"component": own},
         "components": listed,
-        "dependencies": [
-            {"ref": ref, "dependsOn": sorted(needs[ref])} for ref in sorted(needs)
-        ],
+        "dependencies": [{"ref": ref, "dependsOn": sorted(needs[ref])} for ref in sorted(needs)],
     }
 
 

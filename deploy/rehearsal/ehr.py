@@ -82,9 +82,14 @@ class Ehr:
         self.key = key
         scheme, _, rest = public_url.partition("://")
         self._public_url = public_url
+        self._ca = ca
         self._host, _, path = rest.partition("/")
         self._path = f"/{path}"
         self._tls = ssl.create_default_context(cafile=str(ca))
+
+    def with_key(self, key: Key) -> "Ehr":
+        """Return the same EHR, signing with another key."""
+        return Ehr(issuer=self.issuer, key=key, public_url=self._public_url, ca=self._ca)
 
     def token(self) -> str:
         """Return a new token, good for one call."""
@@ -122,9 +127,7 @@ class Ehr:
     ) -> Answer:
         """Send one request over a connection of its own; what fails is an Answer too."""
         began = time.monotonic()
-        connection = http.client.HTTPSConnection(
-            self._host, port, timeout=10, context=self._tls
-        )
+        connection = http.client.HTTPSConnection(self._host, port, timeout=10, context=self._tls)
         headers = {"Content-Type": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
