@@ -15,7 +15,9 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
+from typing import Self
 
 SERVICE = "lumbar-mri-order-sign"
 CANARY = "Zephyrine-Quillfeather"
@@ -80,7 +82,7 @@ class Ehr:
         """`public_url` is CDS_PUBLIC_URL: the address that is called and that tokens name."""
         self.issuer = issuer
         self.key = key
-        scheme, _, rest = public_url.partition("://")
+        _, _, rest = public_url.partition("://")
         self._public_url = public_url
         self._ca = ca
         self._host, _, path = rest.partition("/")
@@ -154,7 +156,7 @@ class Load:
         self._stop = threading.Event()
         self._workers = [threading.Thread(target=self._run) for _ in range(threads)]
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         """Start, and wait until calls are answered."""
         for worker in self._workers:
             worker.start()
@@ -171,7 +173,7 @@ class Load:
     @property
     def failed(self) -> list[Answer]:
         """All that was not a decision."""
-        return [a for a in self.answers if a.status != 200]
+        return [a for a in self.answers if a.status != HTTPStatus.OK]
 
     def says(self) -> str:
         """Return the figures in a sentence."""
@@ -179,8 +181,8 @@ class Load:
         kinds = sorted({str(a.status or a.fault) for a in self.failed})
         what = f" ({', '.join(kinds)})" if kinds else ""
         return (
-            f"{len(self.answers)} calls on {self.threads} threads, {len(self.failed)} failed{what}, "
-            f"slowest {worst * 1000:.0f} ms"
+            f"{len(self.answers)} calls on {self.threads} threads, "
+            f"{len(self.failed)} failed{what}, slowest {worst * 1000:.0f} ms"
         )
 
     def _run(self) -> None:

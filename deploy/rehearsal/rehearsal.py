@@ -74,8 +74,7 @@ class Rehearsal:
             cwd=self._bundles,
             env=self._environ | {"version": version or self.version},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             check=False,
         )
@@ -106,7 +105,7 @@ def main() -> None:
         look_for_leaks(rehearsal)
         left = sorted(set(rehearsal.commands) - rehearsal.ran)
         expect([], left, "blocks of the pages that were not run")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, the logs go with it
         show_logs()
         sys.exit(f"The rehearsal ends here: {type(error).__name__}: {error}")
     print(
@@ -236,7 +235,7 @@ def change_rules(rehearsal: Rehearsal, ehr: Ehr) -> None:
         after = call(ehr, WEEKS).decision
         knowledge = after["knowledge"]
         expect("2026.2.1", knowledge["version"], "version of the rules")  # type: ignore[index]
-        expect(True, before["row"] != after["row"], "the row of a patient between both limits")
+        hold(before["row"] != after["row"], "the row of a patient between both limits")
         says(f"row {before['row']} is now {after['row']}; {load.says()}")
     with rehearsal.step("Roll the rules back") as says:
         rehearsal.run("roll-back-knowledge")
@@ -272,12 +271,12 @@ def break_things(rehearsal: Rehearsal, ehr: Ehr) -> None:
             time.sleep(2)
             wait_until_ready(8001)
         # Each thread has one call under way; whatever came later went to the other replica.
-        expect(True, len(load.failed) <= load.threads, load.says())
+        hold(len(load.failed) <= load.threads, load.says())
         says(f"{load.says()}; back by itself")
     with rehearsal.step("The database dies, and cards still come") as says:
         site_servers.stop_postgresql()
         answer = call(ehr, 10)
-        expect(True, bool(answer.cards), "a card without the database")
+        hold(bool(answer.cards), "a card without the database")
         says(next(w for w in readiness(8001)["warnings"] if "database" in w)[:80])
         site_servers.start_postgresql()
         wait_until(lambda: readiness(8001)["database"]["state"] == "up", 10)
@@ -286,7 +285,7 @@ def break_things(rehearsal: Rehearsal, ehr: Ehr) -> None:
 def switch_off(rehearsal: Rehearsal, ehr: Ehr) -> None:
     """The kill switch."""
     with rehearsal.step("Throw the kill switch") as says:
-        expect(True, bool(call(ehr, 10).cards), "a card before")
+        hold(bool(call(ehr, 10).cards), "a card before")
         rehearsal.run("kill-switch")
         seconds, answer = wait_for_answer(ehr, lambda a: not a.cards, within=2)
         expect(200, answer.status, "status while off")
@@ -313,6 +312,7 @@ def look_for_leaks(rehearsal: Rehearsal) -> None:
 
 
 def restart_under_load(rehearsal: Rehearsal, ehr: Ehr) -> Load:
+    """Restart as the page says while calls go on; not one of them may fail."""
     with Load(ehr) as load:
         rehearsal.run("restart")
         time.sleep(0.5)
@@ -343,7 +343,7 @@ def wait_for_answer(
         seconds = time.monotonic() - began
         if is_it(answer):
             return seconds, answer
-        expect(True, seconds < within, f"the answer changes within {within} s")
+        hold(seconds < within, f"the answer changes within {within} s")
 
 
 def wait_until_all_say(status: int, ehr: Ehr) -> None:
@@ -402,6 +402,12 @@ def show_logs() -> None:
     for log in sorted([*Path("/var/log/units").glob("*"), *Path("/var/log/nginx").glob("*")]):
         lines = log.read_text("utf-8", errors="replace").splitlines()[-5:]
         print(f"\n--- {log}", *(line[:300] for line in lines), sep="\n", file=sys.stderr)
+
+
+def hold(is_so: bool, what: str) -> None:  # noqa: FBT001  # a statement
+    """Raise Differs if something does not hold."""
+    if not is_so:
+        raise Differs(f"does not hold: {what}")
 
 
 def expect(expected: object, actual: object, what: str) -> None:

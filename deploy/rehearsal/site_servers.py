@@ -11,7 +11,7 @@ from pathlib import Path
 from ehr import openssl
 
 CA = Path("/etc/site-ca")
-PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))[-1]
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: float(p.parent.name))
 DATA = Path("/srv/postgresql")
 OUTPUT = Path("/run/output")
 

@@ -6,12 +6,14 @@ file system, no capabilities, no memory that is writable and executable, restart
 Knows `daemon-reload`, `enable --now`, `start`, `stop`, `restart` and `reload`; nginx is run itself.
 """
 
+import ctypes
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 UNITS = Path("/etc/systemd/system")
@@ -24,6 +26,7 @@ class Unit:
     """What a unit file says; %i filled in."""
 
     def __init__(self, name: str) -> None:
+        """Read the file."""
         self.name = name if name.endswith((".service", ".timer")) else f"{name}.service"
         stem, at, rest = self.name.partition("@")
         instance = rest.partition(".")[0]
@@ -35,12 +38,15 @@ class Unit:
                 self._values.setdefault(key, []).append(value)
 
     def all(self, key: str) -> list[str]:
+        """Return all values of a key."""
         return self._values.get(key, [])
 
     def one(self, key: str, default: str = "") -> str:
+        """Return the last value of a key."""
         return self._values.get(key, [default])[-1]
 
     def environment(self) -> dict[str, str]:
+        """Return the variables that its command gets."""
         found = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
         for name in self.all("EnvironmentFile"):
             for line in Path(name).read_text("utf-8").splitlines():
@@ -68,6 +74,7 @@ class Unit:
         return ["unshare", "--mount", "bash", "-euc", script]
 
     def popen(self) -> "subprocess.Popen[bytes]":
+        """Start its command."""
         LOGS.mkdir(exist_ok=True)
         with (LOGS / f"{self.name}.log").open("ab") as log:
             return subprocess.Popen(
@@ -82,17 +89,21 @@ class Unit:
 
     @property
     def pid_file(self) -> Path:
+        """Where the process id stands while it runs."""
         return STATE / f"{self.name}.pid"
 
     @property
     def wanted_file(self) -> Path:
+        """Is there for as long as it is to be started again."""
         return STATE / f"{self.name}.wanted"
 
     def main_pid(self) -> int:
+        """Return the id of its first process."""
         return int(self.pid_file.read_text("ascii"))
 
 
 def start(unit: Unit) -> None:
+    """Start a unit; of one that ends by itself, take over the exit code."""
     if unit.one("Type") == "oneshot":
         sys.exit(unit.popen().wait())
     unit.wanted_file.touch()
@@ -119,6 +130,7 @@ def supervise(unit: Unit) -> None:
 
 
 def stop(unit: Unit) -> None:
+    """Stop a unit; at the end of its patience, by force and with an error."""
     unit.wanted_file.unlink(missing_ok=True)
     if not unit.pid_file.exists():
         return
@@ -131,21 +143,21 @@ def stop(unit: Unit) -> None:
 
 
 def reload(unit: Unit) -> None:
+    """Run what the unit says for it."""
     command = unit.one("ExecReload").replace("$MAINPID", str(unit.main_pid()))
     subprocess.run(shlex.split(command), check=True)
 
 
 def without_executable_memory(command: list[str]) -> None:
     """Become `command`, which may not make memory executable (prctl 65, Linux 6.3 or later)."""
-    import ctypes
-
     ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606  # no shell is wanted
 
 
-def wait_until(is_so: "object", seconds: float) -> bool:
+def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Return whether it came to be in time."""
     end = time.monotonic() + seconds
-    while not is_so():  # type: ignore[operator]
+    while not is_so():
         if time.monotonic() > end:
             return False
         time.sleep(0.02)
@@ -153,11 +165,13 @@ def wait_until(is_so: "object", seconds: float) -> bool:
 
 
 def main() -> None:
+    """Do what systemctl would."""
     verb, *rest = [word for word in sys.argv[1:] if word != "--now"]
     if verb == "without-executable-memory":
-        return without_executable_memory(rest)
+        without_executable_memory(rest)
     if verb == "supervise":
-        return supervise(Unit(rest[0]))
+        supervise(Unit(rest[0]))
+        return
     STATE.mkdir(exist_ok=True)
     for name in rest:
         if name == "nginx":
