@@ -146,7 +146,7 @@ def own_nginx(
 ) -> Iterator[OwnNginx]:
     """Run nginx with the files of `deploy/nginx`, on other ports and in another folder."""
     nginx = _program()
-    server = OwnNginx(folder, certificates, _free_port(), _free_port())
+    server = OwnNginx(folder, certificates, free_port(), free_port())
     replaced = {
         "/etc/lumbar-mri-cds/tls": str(certificates.folder),
         "/etc/nginx": str(folder),
@@ -211,7 +211,8 @@ def _program() -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
