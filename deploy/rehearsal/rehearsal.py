@@ -138,6 +138,7 @@ def install(rehearsal: Rehearsal) -> Ehr:
         says(version_of(CURRENT / "bin/cds-service"))
     with rehearsal.step("Settings, certificates, site file, database"):
         rehearsal.run("configure")
+        rehearsal.run("addresses")
         tls = SETTINGS / "tls"
         shutil.copy(ca, tls / "ca.crt")
         site_servers.certificate("cds.example", tls, "server")
