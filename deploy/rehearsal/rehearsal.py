@@ -102,7 +102,7 @@ def main() -> None:
         upgrade(rehearsal, ehr)
         break_things(rehearsal, ehr)
         switch_off(rehearsal, ehr)
-        look_for_leaks(rehearsal)
+        look_for_leaks(rehearsal, ehr)
         left = sorted(set(rehearsal.commands) - rehearsal.ran)
         expect([], left, "blocks of the pages that were not run")
     except Exception as error:  # noqa: BLE001  # whatever it is, the logs go with it
@@ -294,7 +294,7 @@ def switch_off(rehearsal: Rehearsal, ehr: Ehr) -> None:
         rehearsal.run("live")
 
 
-def look_for_leaks(rehearsal: Rehearsal) -> None:
+def look_for_leaks(rehearsal: Rehearsal, ehr: Ehr) -> None:
     """No patient and no token in anything that was written."""
     with rehearsal.step(
         "No name of the patient and no token in logs, states and the database"
@@ -307,6 +307,7 @@ def look_for_leaks(rehearsal: Rehearsal) -> None:
         ]
         # "eyJ" begins every token: base64 of `{"`.
         marks = re.compile(rb"%s|Patient/rehearsal|eyJ[A-Za-z0-9_-]{20}" % CANARY.encode())
+        hold(bool(marks.search(ehr.token().encode())), "a token would be found")
         found = [str(file) for file in files if marks.search(file.read_bytes())]
         expect([], found, "files with a patient's name or a token")
         says(f"{len(files)} files searched")
