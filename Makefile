@@ -9,7 +9,7 @@ LOCK      := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3
              --exclude-newer '7 days' --custom-compile-command 'make lock' --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check lock
+.PHONY: help demo serve test check fuzz lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ check: $(INSTALLED)  ## Style, types and the knowledge folder
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/cds-service knowledge check
+
+fuzz: $(INSTALLED)  ## Send requests made to break the service (INPUTS=100000 SEED=0)
+	PYTHONPATH=tests $(BIN)/python -m fuzzing --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
 lock: $(INSTALLED)  ## Choose versions anew, at least a week old, and write the lock files
 	$(PIP) --quiet uv

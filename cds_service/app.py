@@ -17,14 +17,16 @@ from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
 from cds_service.outgoing import trusting
+from cds_service.overload import Door
 from cds_service.prefetch.reader import FhirReader
 from cds_service.prefetch.server import Tally
+from cds_service.rate_limits import RateLimits, rate_limits_for
 from cds_service.record.decisions import DecisionRecord
 from cds_service.record.feedback import FeedbackRecord
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 from cds_service.store.database import Database
-from cds_service.wiring import Wiring
+from cds_service.wiring import Wiring, wiring_in
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,8 @@ def create_app(
     )
     database = Database(settings.store_url, monotonic=time.monotonic)
     tls = trusting(settings.private_roots)
+    limits = rate_limits_for(settings, monotonic=time.monotonic)
+    gate = _gate(settings, site, database, clock, metrics, tls=tls, limits=limits)
     routes.install(
         app,
         Wiring(
@@ -77,7 +81,9 @@ def create_app(
                     count_opened=metrics.count_fhir_circuit_opened,
                 ),
             ),
-            gate=_gate(settings, site, database, clock, metrics, tls),
+            gate=gate,
+            limits=limits,
+            door=Door(settings, metrics, client_named_in=gate.client_named_in),
             database=database,
             decisions=DecisionRecord(database, knowledge),
             feedback=FeedbackRecord(
@@ -92,13 +98,21 @@ def create_app(
     return app
 
 
+def door_of(application: object) -> Door:
+    """Return the door of an application that `create_app` has made."""
+    assert isinstance(application, Flask)  # noqa: S101  # gunicorn knows it as any callable
+    return wiring_in(application.extensions).door
+
+
 def _gate(
     settings: Settings,
     site: SiteFile,
     database: Database,
     clock: Callable[[], datetime],
     metrics: Metrics,
+    *,
     tls: ssl.SSLContext,
+    limits: RateLimits,
 ) -> Gate:
     if settings.client_auth is ClientAuth.OFF:
         logger.warning("open to all", extra={"reason": OPEN_TO_ALL})
@@ -115,6 +129,7 @@ def _gate(
         ),
         clock=clock,
         count_ignored_header=metrics.count_ignored_header,
+        before_proof=limits.refuse_exhausted,
     )
     if not any(client.can_prove_itself for client in site.clients):
         logger.error("every call is refused", extra={"reason": NO_CLIENT})

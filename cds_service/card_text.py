@@ -24,26 +24,41 @@ _MAX_READ = 2_000
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
 _LINE_START = re.compile(r"^([-+#=])")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])")
-# GitHub and others link what merely looks like an address: scheme:x, www.x, name.tld, a@b.
+# GitHub and others link what merely looks like an address: scheme:x, //x, www.x, x.tld, a@b.
 _SCHEME = re.compile(r"(?<=\w):(?=[^\s\d])")
+_DOUBLE_SLASH = re.compile("//")
 _DOMAIN_DOT = re.compile(r"(?<=\w)\.(?=[^\W\d])")
 # A backslash before "@" does not stop GitHub's e-mail links; blanks do.
 _MAIL = re.compile(r"(?<=\S)@(?=\S)")
 _ENTITY = re.compile(r"&(?=[#\w])")
+# Summaries and labels are plain text, but not every client treats them so.
+_TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
+_HTTPS = re.compile(
+    r"https://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252})(?::[0-9]{1,5})?(?:[/?][!#-;=?-\[\]_a-z~]{0,1500})?"
+)
 
 
 def clean(text: str, limit: int) -> str:
     """Return plain words on one line, at most `limit` characters, cut with "…".
 
-    Control, bidirectional and zero-width characters are dropped, whitespace is folded.
+    Control, bidirectional and zero-width characters are dropped, whitespace is folded, and what
+    could begin an HTML tag is taken apart.
     """
     visible = "".join(
         " " if c.isspace() else c
         for c in text[:_MAX_READ]
         if c.isspace() or (unicodedata.category(c) not in _INVISIBLE and c not in _BLANKS)
     )
-    words = _SPACES.sub(" ", visible).strip()
+    words = _TAG_START.sub("< ", _SPACES.sub(" ", visible).strip())
     return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
+
+
+def https_address(text: str) -> str:
+    """Return an address that a card may link to as it is; empty for any other (R-LINK-06).
+
+    Absolute https, without a user name, and in characters that mean nothing to a page.
+    """
+    return text if _HTTPS.fullmatch(text) else ""
 
 
 def markdown(text: str) -> str:
@@ -53,6 +68,7 @@ def markdown(text: str) -> str:
     line = _MARKUP.sub(r"\\\1", line)
     line = _LINE_START.sub(r"\\\1", line)
     line = _NUMBERED.sub(r"\1\\\2", line)
+    line = _DOUBLE_SLASH.sub(r"/\\/", line)
     line = _SCHEME.sub(r"\\:", line)
     line = _DOMAIN_DOT.sub(r"\\.", line)
     line = _ENTITY.sub("&amp;", line)

@@ -236,6 +236,28 @@ def _print_outcome(outcome: Outcome, *, is_explained: bool) -> None:
             explain(console, decision)
 
 
+@main.command(epilog="Example: cds-service openapi --output openapi.json")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="File, instead of stdout."
+)
+@reports_errors
+def openapi(*, output: Path | None) -> None:
+    """Print the OpenAPI 3.1 document (JSON) of everything that this service answers."""
+    from cds_service.openapi.document import as_json, document  # noqa: PLC0415
+
+    settings = Settings.from_environ(os.environ)
+    text = as_json(document(_knowledge(settings), public_url=settings.public_url))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        message = f"{output} cannot be written: {error.strerror}"
+        raise SettingsError(message) from None
+    click.echo(f"{output} written", err=True)
+
+
 main.add_command(record)
 
 

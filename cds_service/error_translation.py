@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.exceptions import HTTPException
 
-from cds_service.errors import ClientError, NotAuthenticated, Overloaded, Unavailable
+from cds_service.errors import CdsError, ClientError, NotAuthenticated, Overloaded, Unavailable
 
 _BY_STATUS: Mapping[int, tuple[str, str]] = {
     400: ("malformed-request", "The request is malformed."),
@@ -31,11 +31,24 @@ class ErrorAnswer:
     """The service failed; the caller can do nothing about it."""
 
 
+def stable_codes() -> Mapping[int, frozenset[str]]:
+    """Return every `details.coding.code` that a refusal may have, by HTTP status."""
+    found = {status: {code} for status, (code, _) in _BY_STATUS.items()}
+    waiting: list[type[CdsError]] = [ClientError, Overloaded, Unavailable]
+    while waiting:
+        kind = waiting.pop()
+        found.setdefault(kind.status, set()).add(kind.code)
+        waiting.extend(kind.__subclasses__())
+    return {status: frozenset(codes) for status, codes in sorted(found.items())}
+
+
 def translate(error: Exception) -> ErrorAnswer:
     """Return the answer to any exception; what is not foreseen is a failure of our own."""
     if isinstance(error, ClientError | Overloaded | Unavailable):
-        refusal = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
-        return ErrorAnswer(status=error.status, code=error.code, text=str(error), headers=refusal)
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, NotAuthenticated) else {}
+        if error.retry_after:
+            headers["Retry-After"] = str(error.retry_after)
+        return ErrorAnswer(status=error.status, code=error.code, text=str(error), headers=headers)
     status = error.code or 0 if isinstance(error, HTTPException) else 0
     if isinstance(error, HTTPException) and status in _BY_STATUS:
         code, text = _BY_STATUS[status]

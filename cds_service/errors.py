@@ -10,7 +10,8 @@ CdsError
 │   ├── UnknownService       404
 │   ├── EvidenceUnavailable  412  neither Patient nor Condition data can be had
 │   ├── TooLarge             413  bytes, entries or depth
-│   └── WrongMediaType       415
+│   ├── WrongMediaType       415
+│   └── TooManyRequests      429
 ├── Overloaded               503
 ├── Unavailable              503  what the service needs is down
 ├── KnowledgeError           a knowledge folder that is not perfectly well formed
@@ -26,11 +27,17 @@ class CdsError(Exception):
     status = 500
     code = "internal-error"
 
-    def __init__(self, text: str = "", *, reason: str = "", client: str = "") -> None:
-        """Keep the text for the caller; `reason` and the id of the client are for the log only."""
+    def __init__(
+        self, text: str = "", *, reason: str = "", client: str = "", retry_after: int = 0
+    ) -> None:
+        """Keep the text for the caller; `reason` and the id of the client are for the log only.
+
+        `retry_after` is in seconds; 0 says nothing of when to come again.
+        """
         super().__init__(text)
         self.reason = reason
         self.client = client
+        self.retry_after = retry_after
 
 
 class ClientError(CdsError):
@@ -86,8 +93,15 @@ class WrongMediaType(ClientError):
     code = "unsupported-media-type"
 
 
+class TooManyRequests(ClientError):
+    """The client has used up what it may send for now."""
+
+    status = 429
+    code = "too-many-requests"
+
+
 class Overloaded(CdsError):
-    """The service is switched off or has no capacity for this call."""
+    """The call cannot be answered in time: too many others are before it."""
 
     status = 503
     code = "overloaded"

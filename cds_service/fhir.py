@@ -26,6 +26,9 @@ _DATE_PHRASE = re.compile(
     r"(\d{4}(?:-\d{2}(?:-\d{2})?)?|(\d{1,2})/(\d{1,2})/(\d{4}))\.?$",
     re.IGNORECASE,
 )
+_LOGICAL_ID = re.compile(r"[!$%'-.0-;=@-Z^_a-z{}~]{1,300}")
+"""Printable ASCII but `"#&/<>?[\\]|` and the backtick: FHIR allows less, some senders more."""
+_LONGEST_TYPE = 64
 _LONGEST_REFERENCE = 1000
 _STUDY_UID_SYSTEM = "urn:dicom:uid"
 _OF_THE_PATIENT = frozenset({"mr", "pi", "pt", "ss"})
@@ -160,9 +163,13 @@ def is_entered_in_error(resource: Resource) -> bool:
 
 
 def resource_ref(resource: Resource) -> str:
-    """Return `Type/id`; `Type/?` when there is no id."""
-    kind = text_of(resource.get("resourceType"))
-    return f"{kind}/{text_of(resource.get('id')) or '?'}"
+    """Return `Type/id`; `Type/?` when there is no id, or one that no reference could hold.
+
+    References stand in cards and logs of others as they are: never with blanks or markup.
+    """
+    kind, logical_id = text_of(resource.get("resourceType")), text_of(resource.get("id"))
+    named = kind if kind.isascii() and kind.isalpha() and len(kind) <= _LONGEST_TYPE else "Resource"
+    return f"{named}/{logical_id if _LOGICAL_ID.fullmatch(logical_id) else '?'}"
 
 
 def reference_of(value: object) -> str:

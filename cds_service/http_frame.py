@@ -57,6 +57,7 @@ def _allow_origin(answer: Response, allowed: Sequence[str]) -> None:
     if origin not in allowed:
         return
     answer.headers["Access-Control-Allow-Origin"] = origin
+    answer.headers["Access-Control-Expose-Headers"] = "Retry-After"
     if request.method == "OPTIONS":
         answer.headers["Access-Control-Allow-Methods"] = "GET, POST, OPTIONS"
         answer.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type"

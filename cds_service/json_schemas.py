@@ -4,6 +4,7 @@ A problem names the place and what is expected there. It never repeats a value: 
 patient data.
 """
 
+import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
@@ -45,6 +46,11 @@ class Schema:
         """Yield every problem with its path, for files of our own users rather than requests."""
         for error in self._validator.iter_errors(instance):
             yield tuple(error.absolute_path), _sentence(error, "")
+
+
+def schema_content(name: str) -> dict[str, Any]:
+    """Return a copy of `schemas/<name>.json` as it stands, for documents that quote it."""
+    return copy.deepcopy(_SCHEMAS[name])
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:

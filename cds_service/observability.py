@@ -50,6 +50,7 @@ LOG_KEYS = (
     "client",
     "reason",
     "unrecorded",
+    "calls",
 )
 """The only keys that a log line may carry beside time, level, message and place."""
 
@@ -122,10 +123,19 @@ class Metrics:
         self._calls = self._counter("calls", "Hook calls", "service", "hook", "status")
         self._seconds = Histogram(
             "cds_call_seconds",
-            "Duration of hook calls, from the first line of ours to the last",
+            "Duration of hook calls, from when the request was there to the last line of ours",
             ("service",),
             buckets=_SECONDS,
             registry=self._registry,
+        )
+        self._waited = Histogram(
+            "cds_wait_seconds",
+            "Time from when a call was there to when a thread looked at it",
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._shed = self._counter(
+            "calls_shed", "Calls refused because they could not be answered in time"
         )
         self._cards = self._counter("cards", "Cards shown", "row", "indicator")
         self._decisions = self._counter("decisions", "Orders decided", "row", "rating")
@@ -170,6 +180,14 @@ class Metrics:
         hook = self._services.get(service_id, _OTHER)
         self._calls.labels(service, hook, str(status)).inc()
         self._seconds.labels(service).observe(seconds)
+
+    def count_wait(self, seconds: float) -> None:
+        """Count how long one call waited for a thread."""
+        self._waited.observe(seconds)
+
+    def count_shed(self) -> None:
+        """Count one call that waited, or would have had to wait, for too long."""
+        self._shed.inc()
 
     def count_outcome(
         self,

@@ -9,7 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from cds_service.draft_words import supporting_words, words_beside_reasons
-from cds_service.fhir import codeables, objects, reference_of, resource_ref, text_of
+from cds_service.fhir import (
+    codeables,
+    object_of,
+    objects,
+    reference_of,
+    resource_ref,
+    text_of,
+)
 from cds_service.findings import Strength
 from cds_service.orders import (
     ContrastOrdered,
@@ -199,12 +206,15 @@ def _contrast_of_several(
 
 
 def _is_for(resource: Mapping[str, object], patient_id: str) -> bool:
-    """An order that names another patient is not ours to judge; one that names none is."""
+    """An order is ours to judge if it names the patient in context, or nobody by a reference.
+
+    A reference that cannot be followed (`urn:`, `#`, a search) may mean anybody: it is not.
+    """
     subject = resource.get("subject")
-    if not isinstance(subject, Mapping):
-        return True
-    target = reference_of(subject)
-    return not target.startswith("Patient/") or target == f"Patient/{patient_id}"
+    named = subject if isinstance(subject, list) else [subject]
+    sent = (one if isinstance(one, str) else object_of(one).get("reference") for one in named)
+    own = {patient_id, f"Patient/{patient_id}", f"urn:uuid:{patient_id}"}
+    return all(reference_of(reference) in own for reference in sent if text_of(reference))
 
 
 def _contrast(resource: Mapping[str, object], code: Concept, exams: _Exams) -> _Contrast | None:

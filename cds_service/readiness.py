@@ -54,7 +54,7 @@ def _fault_of_database(wiring: Wiring) -> str:
 
 def _warnings(wiring: Wiring, fault: str) -> list[str]:
     warnings = [UNRECORDED.format(fault=fault)] if fault else []
-    warnings += wiring.gate.warnings()
+    warnings += [*wiring.gate.warnings(), *wiring.limits.warnings()]
     mode = wiring.switch.current()
     if mode is not Mode.LIVE:
         warnings.append(f"The mode is {mode.value}: no cards are shown.")

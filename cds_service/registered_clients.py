@@ -17,6 +17,7 @@ from cds_service.json_web_keys import (
 )
 from cds_service.knowledge_loading.yaml import Node, Problems
 from cds_service.modes import Mode
+from cds_service.rates import Rate, parse_rate
 
 DEFAULT_LIFETIME_SECONDS = 300
 LONGEST_LIFETIME_SECONDS = 3600
@@ -47,6 +48,8 @@ class RegisteredClient:
     profile: ClientProfile | None = None
     mode: Mode | None = None
     """Its own mode; the stricter of this and that of the service holds."""
+    rate: Rate | None = None
+    """How many calls it may send; None: CDS_RATE_LIMIT counts."""
 
     @property
     def id(self) -> str:
@@ -116,6 +119,7 @@ def _read_client(node: Node, problems: Problems) -> RegisteredClient:
         mtls_subject=node.text_at("mtlsSubject"),
         profile=ClientProfile(profile) if profile else None,
         mode=Mode(mode) if mode else None,
+        rate=_rate(node.member("rateLimit"), problems),
     )
 
 
@@ -131,6 +135,16 @@ def _lifetime(node: Node | None, problems: Problems) -> int:
     if not 0 < seconds <= LONGEST_LIFETIME_SECONDS:
         problems.report(node, f"must be from 1 to {LONGEST_LIFETIME_SECONDS}")
     return seconds
+
+
+def _rate(node: Node | None, problems: Problems) -> Rate | None:
+    if node is None:
+        return None
+    try:
+        return parse_rate(str(node.value))
+    except ValueError as problem:
+        problems.report(node, str(problem))
+        return None
 
 
 def _keys(node: Node | None, problems: Problems) -> tuple[VerificationKey, ...]:

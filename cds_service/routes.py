@@ -27,6 +27,7 @@ from cds_service.knowledge import Knowledge, ServiceDescription
 from cds_service.left_out import is_left_out
 from cds_service.modes import Mode, strictest
 from cds_service.observability import METRICS_CONTENT_TYPE, unreadable_types, words_of
+from cds_service.overload import arrival_of, longest_wait_seconds, overloaded
 from cds_service.prefetch.reader import complete
 from cds_service.protocol import (
     HookRequest,
@@ -75,19 +76,21 @@ def discovery() -> Response:
 def call_service(service_id: str) -> Response:
     """Answer one hook call: the whole story."""
     wiring = wiring_of_app()
-    call = _begin(service_id)
+    call = _begin(wiring, service_id)
     client = _admit(wiring, call)
     service = _service(wiring.knowledge, service_id)
     mode = strictest(wiring.switch.current(), client.mode if client else None)
     call.details |= {"hook": service.hook, "mode": mode.value}
     if mode is Mode.OFF:
         return _json(hook_answer([], mode=mode.value))
-    hook_request = parse_request(_json_body(), service_hook=service.hook, service_id=service.id)
-    call.details["hookInstance"] = uuid_in(hook_request.hook_instance)
-    drafts = [draft.resource for draft in drafts_in_question(hook_request)]
-    wiring.metrics.count_unmapped(count_unmapped(drafts, wiring.site.order_codes))
-    if not orders_in_scope(wiring.knowledge, hook_request, wiring.site):
-        return _json(_answer([], [], mode))
+    body = _json_body()
+    with wiring.judging:
+        hook_request = parse_request(body, service_hook=service.hook, service_id=service.id)
+        call.details["hookInstance"] = uuid_in(hook_request.hook_instance)
+        drafts = [draft.resource for draft in drafts_in_question(hook_request)]
+        wiring.metrics.count_unmapped(count_unmapped(drafts, wiring.site.order_codes))
+        if not orders_in_scope(wiring.knowledge, hook_request, wiring.site):
+            return _json(_answer([], [], mode))
     reading_since = time.perf_counter()
     sources = complete(
         hook_request,
@@ -99,15 +102,16 @@ def call_service(service_id: str) -> Response:
         client_id=client.id if client else "",
     )
     call.reading_seconds = time.perf_counter() - reading_since
-    outcome = evaluate(
-        wiring.knowledge,
-        hook_request,
-        sources,
-        today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
-        zone=wiring.settings.time_zone,
-        site=wiring.site,
-        form=wiring.form_for(client),
-    )
+    with wiring.judging:
+        outcome = evaluate(
+            wiring.knowledge,
+            hook_request,
+            sources,
+            today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
+            zone=wiring.settings.time_zone,
+            site=wiring.site,
+            form=wiring.form_for(client),
+        )
     wiring.metrics.count_foreign(outcome.foreign_resources)
     if mode is Mode.LIVE and is_left_out(hook_request, wiring.site.left_out):
         call.details["mode"] = LEFT_OUT
@@ -121,7 +125,7 @@ def call_service(service_id: str) -> Response:
 def feedback(service_id: str) -> Response:
     """Take feedback (R-FB-01): answered 200 when it is committed, and counted once."""
     wiring = wiring_of_app()
-    call = _begin(service_id, is_hook_call=False)
+    call = _begin(wiring, service_id, is_hook_call=False)
     _admit(wiring, call)
     service = _service(wiring.knowledge, service_id)
     entries = parse_feedback(_json_body())
@@ -180,9 +184,17 @@ def review(knowledge_id: str) -> Response:
     return _page(pages.review_page(wiring.knowledge, wiring.review))
 
 
-def _begin(service_id: str, *, is_hook_call: bool = True) -> Call:
-    call = Call(service_id, time.perf_counter(), is_hook_call)
+def _begin(wiring: Wiring, service_id: str, *, is_hook_call: bool = True) -> Call:
+    """Note the call. Raises Overloaded if it has waited for too long."""
+    now = time.perf_counter()
+    arrival = arrival_of(request.environ, now=now)
+    call = Call(service_id, arrival.ready_at, is_hook_call)
     g.call = call
+    waited = now - arrival.ready_at
+    wiring.metrics.count_wait(waited)
+    if waited > longest_wait_seconds(wiring.settings):
+        wiring.metrics.count_shed()
+        raise overloaded()
     return call
 
 
@@ -193,16 +205,16 @@ def _seconds_left(settings: Settings, call: Call) -> float:
 
 def _admit(wiring: Wiring, call: Call) -> RegisteredClient | None:
     """Return who calls, before the body is read (R-SEC-16); None when nobody is asked."""
-    client = wiring.gate.admit(
-        Credentials(
-            header=request.headers.get,
-            sender=request.remote_addr or "",
-            service_id=call.service_id,
-            is_feedback=not call.is_hook_call,
-        )
+    credentials = Credentials(
+        header=request.headers.get,
+        sender=request.remote_addr or "",
+        service_id=call.service_id,
+        is_feedback=not call.is_hook_call,
     )
+    client = wiring.gate.admit(credentials)
     if client is not None:
         call.client = client.id
+    wiring.limits.count(client, credentials)
     return client
 
 

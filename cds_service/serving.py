@@ -8,9 +8,9 @@ knowledge again and replaces the workers one by one, without dropping a call.
 import gc
 import importlib
 import logging
+import resource
 import shutil
 import socket
-import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,11 +26,13 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from cds_service.app import create_app, utc_now
+from cds_service.call_worker import CallWorker
 from cds_service.client_auth.gate import check_clients
 from cds_service.client_auth.seen_tokens import store_for
 from cds_service.errors import KnowledgeError, SettingsError
 from cds_service.knowledge import Knowledge
 from cds_service.observability import set_up_logging, share_metrics
+from cds_service.rate_limits import rate_limits_for
 from cds_service.settings import Settings
 from cds_service.site_file import SiteFile, load_site_file
 from cds_service.store.database import Database
@@ -43,8 +45,12 @@ logger = logging.getLogger(__name__)
 
 SECONDS_TO_FINISH = 8
 """For calls under way when the server is told to stop; leaves two of ten for the rest."""
-SECONDS_BETWEEN_BYTES = 5
-"""A client that sends nothing for so long in the middle of a request is let go."""
+_BYTES_KEPT_FOR_CLIENTS = 512 * 1024
+"""More than any answer has; the system may grant less."""
+_MOST_CONNECTIONS = 1000
+"""Of one worker; then the slowest clients make room for new ones."""
+_OTHER_FILES = 200
+"""Of one process, at most: metrics, stores, FHIR servers, logs, and half of it to spare."""
 _CALLS_BEFORE_RECYCLING = 20_000
 _SECONDS_KEPT_ALIVE = 30
 
@@ -57,8 +63,8 @@ class ServingOptions:
     """`host:port` or `unix:path`; port 0 takes a free one."""
     workers: int = 2
     threads: int = 4
-    """Judging is bound to the processor; further threads answer while one waits for a client or
-    for the EHR's FHIR server."""
+    """Judging is bound to the processor, one call at a time; further threads go on while one waits
+    for the EHR's FHIR server or for a store. None ever waits for a client (`call_worker.py`)."""
 
 
 def serve(
@@ -92,6 +98,14 @@ def _prepare_database(settings: Settings) -> None:
         Database(settings.store_url, monotonic=time.monotonic).prepare()
     except StoreDown as fault:
         logger.warning("database not ready", extra={"reason": str(fault)})
+
+
+def _connections() -> int:
+    """Return how many connections a worker may have, and let it open files for them if it can."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = max(soft, min(hard, _MOST_CONNECTIONS + _OTHER_FILES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return min(max(files - _OTHER_FILES, files // 4), _MOST_CONNECTIONS)
 
 
 def _require_free(bind: str) -> None:
@@ -137,7 +151,8 @@ class _Server(BaseApplication):
             "bind": self._options.bind,
             "workers": self._options.workers,
             "threads": self._options.threads,
-            "worker_class": "gthread",
+            "worker_class": CallWorker,
+            "worker_connections": _connections(),
             "max_requests": _CALLS_BEFORE_RECYCLING,
             "max_requests_jitter": _CALLS_BEFORE_RECYCLING // 10,
             "graceful_timeout": SECONDS_TO_FINISH,
@@ -190,10 +205,8 @@ class _Server(BaseApplication):
 
     def _when_ready(self, arbiter: Arbiter) -> None:
         for listener in arbiter.LISTENERS:
-            # Connections inherit it: no thread waits for ever for the rest of a request.
-            listener.sock.setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", SECONDS_BETWEEN_BYTES, 0)
-            )
+            # Connections inherit it: an answer never waits for its client to take it.
+            listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BYTES_KEPT_FOR_CLIENTS)
         logger.info(
             "serving",
             extra={
@@ -217,6 +230,7 @@ def _checked_site(settings: Settings) -> SiteFile:
     # They connect in the workers; here only a URL that nobody can use is found out.
     database = Database(settings.store_url, monotonic=time.monotonic)
     store_for(settings, database, monotonic=time.monotonic)
+    rate_limits_for(settings, monotonic=time.monotonic)
     return site
 
 

@@ -18,15 +18,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cds_service.errors import SettingsError
 from cds_service.modes import Mode
+from cds_service.rates import Rate, parse_rate
 
 PREFIX = "CDS_"
-_CERTIFICATE = re.compile(
-    r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL | re.ASCII
-)
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----", re.ASCII)
 _T = TypeVar("_T")
 _E = TypeVar("_E", bound=StrEnum)
 _STATE_FOLDER = "lumbar-mri-cds"
 _STORE_FILE = "store.sqlite3"
+_USUAL_RATE = Rate(calls=100, seconds=1)
 
 
 class ClientAuth(StrEnum):
@@ -102,12 +102,17 @@ DESCRIPTIONS = tuple(
         (
             "REDIS_URL",
             "none",
-            "Keeps the seen tokens, shared by all replicas, in place of the database.",
+            "Keeps the seen tokens, in place of the database, and counts calls, for all replicas.",
         ),
         (
             "TIME_BUDGET_MS",
             "1500",
             "Milliseconds for one whole call, reading the FHIR server included; 100 to 30000.",
+        ),
+        (
+            "RATE_LIMIT",
+            "100 per second",
+            "Calls of one client, such as `6000 per minute`, or `off`; those beyond get 429.",
         ),
         ("MAX_BODY_BYTES", "10485760", "Larger bodies are refused with 413; 1024 to 268435456."),
         (
@@ -145,6 +150,8 @@ class Settings:
     retention_days: int = 400
     redis_url: str | None = field(default=None, repr=False)
     time_budget_ms: int = 1500
+    rate_limit: Rate = _USUAL_RATE
+    """Of clients whose entry in the site file names none."""
     max_body_bytes: int = 10 * 1024 * 1024
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     cors_origins: tuple[str, ...] = ()
@@ -185,6 +192,7 @@ class Settings:
             time_budget_ms=reader.read(
                 "TIME_BUDGET_MS", _whole_number(100, 30_000), usual.time_budget_ms
             ),
+            rate_limit=reader.read("RATE_LIMIT", parse_rate, usual.rate_limit),
             max_body_bytes=reader.read(
                 "MAX_BODY_BYTES", _whole_number(1024, 256 * 1024 * 1024), usual.max_body_bytes
             ),

@@ -1,6 +1,7 @@
 """Everything that the routes need, put together once by `app.py`; and the call in progress."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -12,8 +13,10 @@ from cds_service.client_profiles import CardForm
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
+from cds_service.overload import Door
 from cds_service.prefetch.reader import FhirReader
 from cds_service.protocol import strip_empty
+from cds_service.rate_limits import RateLimits
 from cds_service.record.decisions import DecisionRecord
 from cds_service.record.feedback import FeedbackRecord
 from cds_service.registered_clients import RegisteredClient
@@ -37,6 +40,8 @@ class Wiring:
     metrics: Metrics
     reader: FhirReader
     gate: Gate
+    limits: RateLimits
+    door: Door
     database: Database
     decisions: DecisionRecord
     feedback: FeedbackRecord
@@ -44,6 +49,9 @@ class Wiring:
     """Aware time of now."""
     review: str
     """The review page of the knowledge, Markdown."""
+    judging: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the one thread that judges: several at once would not be faster, they would only
+    slow down the one that takes in calls."""
     discovery: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,6 +73,7 @@ class Call:
 
     service_id: str
     started: float
+    """`time.perf_counter()` at which the request was there: waiting counts against the budget."""
     is_hook_call: bool = True
     client: str = ""
     """Id of the registered client; empty when nobody was asked."""
@@ -79,7 +88,12 @@ def wire(extensions: dict[str, object], wiring: Wiring) -> None:
 
 def wiring_of_app() -> Wiring:
     """Return the wiring of the application that answers."""
-    wiring = current_app.extensions[_EXTENSION]
+    return wiring_in(current_app.extensions)
+
+
+def wiring_in(extensions: Mapping[str, object]) -> Wiring:
+    """Return the wiring that is kept with an application."""
+    wiring = extensions[_EXTENSION]
     assert isinstance(wiring, Wiring)  # noqa: S101  # tells the type checker what `wire` put there
     return wiring
 

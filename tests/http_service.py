@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bundled import knowledge
+from documented import DocumentedClient
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cds_service.app import create_app
+from cds_service.rates import UNLIMITED
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile, load_site_file
 
@@ -89,11 +91,18 @@ def client(
     review: str = "# Review",
     now: datetime = NOW,
 ) -> FlaskClient:
-    """Return a client of the application; client tokens are not asked for unless settings say."""
+    """Return a client of the application; client tokens are not asked for unless settings say.
+
+    Every answer that it gets is held against the OpenAPI document.
+    """
     chosen = settings or Settings(client_auth=ClientAuth.OFF)
+    if chosen.rate_limit == Settings().rate_limit:
+        # Tests send as fast as they can; those that are about limits set one.
+        chosen = replace(chosen, rate_limit=UNLIMITED)
     if chosen.state_directory == Settings().state_directory:
         chosen = replace(chosen, state_directory=state_of_tests())
     app = create_app(chosen, knowledge=knowledge(), clock=lambda: now, site=site, review=review)
+    app.test_client_class = DocumentedClient
     return app.test_client()
 
 

@@ -41,7 +41,7 @@ def two_replicas(folder: Path) -> Iterator[tuple[Served, Served]]:
     site = folder / "site.yaml"
     certified = {"issuer": "https://certified.example", "mtlsSubject": EHR_SUBJECT}
     proxy = {"subjectHeader": "X-Client-Subject", "addresses": ["127.0.0.1"]}
-    site.write_text(site_text(client_entry(), certified, proxy=proxy), "utf-8")
+    site.write_text(site_text(client_entry(rateLimit="off"), certified, proxy=proxy), "utf-8")
     settings = {
         "CDS_PUBLIC_URL": f"https://{NAME}{PREFIX}",
         "CDS_SITE_FILE": str(site),

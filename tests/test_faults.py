@@ -16,10 +16,11 @@ FAULTS = Path(__file__).parent / "faults"
         ("postgresql_stops", 6),
         ("redis_stops", 4),
         ("disk_full", 5),
+        ("overload", 2),
     ],
 )
 def test_nothing_acknowledged_is_lost_and_the_service_recovers(script: str, seconds: int) -> None:
-    """Penetration checklist 12; Argonaut R-availability."""
+    """Penetration checklist 7 and 12; Argonaut R-availability."""
     ran = subprocess.run(
         [sys.executable, str(FAULTS / f"{script}.py"), "--seconds", str(seconds)],
         capture_output=True,

@@ -122,7 +122,7 @@ def test_a_body_shorter_than_announced_is_dropped(server: Served) -> None:
 
 
 def test_stalled_clients_do_not_hang_other_callers(server: Served) -> None:
-    """R-ROB-05: one of four threads in each worker stays free for them."""
+    """R-ROB-05."""
     stalled = [connect(server) for _ in range(3)]
     for connection in stalled:
         connection.sendall(head_of(b"", announced=1000) + b'{"hook":')

@@ -8,6 +8,7 @@ from certificates import authority, self_signed
 
 from cds_service.errors import SettingsError
 from cds_service.modes import Mode
+from cds_service.rates import Rate
 from cds_service.settings import DESCRIPTIONS, ClientAuth, Settings
 
 
@@ -43,6 +44,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         "CDS_RETENTION_DAYS": "90",
         "CDS_REDIS_URL": "redis://cache",
         "CDS_TIME_BUDGET_MS": "800",
+        "CDS_RATE_LIMIT": "6000 per minute",
         "CDS_MAX_BODY_BYTES": "2048",
         "CDS_TIME_ZONE": "America/Chicago",
         "CDS_CORS_ORIGINS": "https://sandbox.example http://localhost:8080",
@@ -62,6 +64,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         retention_days=90,
         redis_url="redis://cache",
         time_budget_ms=800,
+        rate_limit=Rate(calls=6000, seconds=60),
         max_body_bytes=2048,
         time_zone=ZoneInfo("America/Chicago"),
         cors_origins=("https://sandbox.example", "http://localhost:8080"),
@@ -81,6 +84,7 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         ("CDS_TIME_BUDGET_MS", "1.5", "whole number"),
         ("CDS_TIME_BUDGET_MS", "²", "whole number"),
         ("CDS_MAX_BODY_BYTES", "10MB", "whole number"),
+        ("CDS_RATE_LIMIT", "100", "one rate, such as 100 per second"),
         ("CDS_RETENTION_DAYS", "0", "from 1 to 36500"),
         ("CDS_TIME_ZONE", "Chicago", "time zone name"),
         ("CDS_TIME_ZONE", "../etc/passwd", "time zone name"),

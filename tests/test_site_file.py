@@ -14,6 +14,7 @@ from cds_service.json_web_keys import read_key_set
 from cds_service.left_out import LeftOut
 from cds_service.modes import Mode
 from cds_service.orders import ImagingProtocol
+from cds_service.rates import Rate
 from cds_service.registered_clients import RegisteredClient
 from cds_service.site_file import NO_SITE_FILE, load_site_file, parse_site_file
 
@@ -120,6 +121,7 @@ clients:
     fhirServers: [https://ehr.example/fhir/R4]
     services: [lumbar-mri-order-select]
     lifetimeSeconds: 600
+    rateLimit: 6000 per minute
     mtlsSubject: CN=ehr
     profile: epic
 proxy: {{subjectHeader: X-Client-Subject, addresses: [10.1.2.3, 10.2.0.0/16, "fd00::/8"]}}
@@ -138,6 +140,7 @@ proxy: {{subjectHeader: X-Client-Subject, addresses: [10.1.2.3, 10.2.0.0/16, "fd
             fhir_servers=("https://ehr.example/fhir/R4",),
             services=frozenset({"lumbar-mri-order-select"}),
             lifetime_seconds=600,
+            rate=Rate(calls=6000, seconds=60),
             mtls_subject="CN=ehr",
             profile=ClientProfile.EPIC,
         ),
@@ -177,6 +180,10 @@ proxy: {{subjectHeader: X-Client-Subject, addresses: [10.1.2.3, 10.2.0.0/16, "fd
         ("clients: [{issuer: a, lifetimeSeconds: 5m}]", "must be a whole number of seconds"),
         ("clients:\n- issuer: a\n  lifetimeSeconds: 3601", "site.yaml:3: "),
         ("clients: [{issuer: a, lifetimeSeconds: 0}]", "must be from 1 to 3600"),
+        (
+            "clients:\n- issuer: a\n  rateLimit: 5",
+            "site.yaml:3: clients.a.rateLimit: must be one rate",
+        ),
         ("clients: [{issuer: a, secret: s}]", "clients[0] has unknown keys: secret"),
         ("clients:\n- issuer: a\n- issuer: a", "site.yaml:3: clients.a: this issuer and subject"),
         (

@@ -6,6 +6,7 @@ the record holds an absolute https address (§7.4, RI1; R-LINK-06).
 
 from collections.abc import Mapping
 
+from cds_service.card_text import https_address
 from cds_service.cards.order_writing import Wire
 from cds_service.decision import Decision
 from cds_service.fact_kinds.prior_imaging import IMAGING_TYPES, prior_of
@@ -48,10 +49,11 @@ def prior_line(knowledge: Knowledge, decision: Decision) -> str:
 def prior_links(knowledge: Knowledge, decision: Decision) -> list[Wire]:
     """Return the link to the report of the exam that a repeat is compared with, if there is one."""
     prior = prior_of(decision.history)
-    if decision.repeat_rule is None or prior is None or not prior.url.startswith("https://"):
+    url = https_address(prior.url) if prior is not None else ""
+    if decision.repeat_rule is None or prior is None or not url:
         return []
     label = f"{knowledge.wording.phrases['prior_report']} ({prior.when.text})"
-    return [{"label": label, "url": prior.url, "type": "absolute"}]
+    return [{"label": label, "url": url, "type": "absolute"}]
 
 
 def _told(phrases: Mapping[str, str], exam: PriorExam) -> str:

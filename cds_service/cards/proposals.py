@@ -106,8 +106,8 @@ class Author:
     @property
     def draft_ref(self) -> str:
         """`Type/id` of the draft; empty if it has no id, so that nothing can name it."""
-        kind, logical_id = text_of(self.draft.get("resourceType")), text_of(self.draft.get("id"))
-        return f"{kind}/{logical_id}" if kind and logical_id else ""
+        ref = self.decision.order.ref
+        return "" if ref.endswith("/?") else ref
 
     def proposals(self, offered: Iterable[SuggestionRule]) -> Iterator[Proposal]:
         """Yield what can be offered here, in order; all choices stand where the first does."""
@@ -259,8 +259,10 @@ class Author:
         if any(self._is_referral(draft, codes["referral"]) for draft in self.other_drafts):
             return None
         patient = self.decision.picture.context.chart.patient
-        subject = patient.ref if patient else reference_in(self.draft.get("subject"))
-        if not subject:
+        # A Patient without id was asked for by id, but cannot be referred to.
+        is_named = patient is not None and not patient.ref.endswith("/?")
+        subject = patient.ref if patient and is_named else reference_in(self.draft.get("subject"))
+        if not subject.startswith("Patient/"):
             return None
         written = built_elements(
             {

@@ -23,7 +23,7 @@ from cds_service.client_auth.tokens import (
     client_of,
     token_in,
 )
-from cds_service.errors import SettingsError
+from cds_service.errors import NotAuthenticated, SettingsError
 from cds_service.registered_clients import RegisteredClient, TrustedProxy
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import SiteFile
@@ -63,6 +63,12 @@ class Gate(Protocol):
     def admit(self, credentials: Credentials) -> RegisteredClient | None:
         """Return the client; None when nobody is asked. Raises a refusal."""
 
+    def client_named_in(self, authorization: str) -> str:
+        """Return the id of the client that an Authorization header names; empty if none.
+
+        Nothing of it is proved: it may only decide in which order calls are looked at.
+        """
+
     def problems(self) -> list[str]:
         """Return why calls are refused that should not be; empty when all is well."""
 
@@ -78,6 +84,10 @@ class OpenGate:
 
     def admit(self, _credentials: Credentials) -> None:
         """Let everybody in."""
+
+    def client_named_in(self, _authorization: str) -> str:
+        """There are no clients."""
+        return ""
 
     def problems(self) -> list[str]:
         """There is nothing to go wrong."""
@@ -104,8 +114,12 @@ class ClientGate:
         key_sets: KeySets,
         clock: Callable[[], datetime],
         count_ignored_header: Callable[[], None],
+        before_proof: Callable[[RegisteredClient, Credentials], None],
     ) -> None:
-        """Take the registered clients of `site`; `clock` gives the aware time of now."""
+        """Take the registered clients of `site`; `clock` gives the aware time of now.
+
+        `before_proof` may refuse a client that is named in a token, before the token is proved.
+        """
         self._clients = tuple(c for c in site.clients if c.can_prove_itself)
         self._unusable = len(site.clients) - len(self._clients)
         self._proxy = site.proxy
@@ -114,6 +128,7 @@ class ClientGate:
         self._clock = clock
         self._key_sets = key_sets
         self._count_ignored_header = count_ignored_header
+        self._before_proof = before_proof
 
     def admit(self, credentials: Credentials) -> RegisteredClient:
         """Return the registered client that calls. Raises a refusal."""
@@ -126,12 +141,20 @@ class ClientGate:
             # An entry with a certificate and keys asks for both.
             raise refusal(Reason.CERTIFICATE, client.id)
         check_header(token, client)
+        self._before_proof(client, credentials)
         check_signature(token, client, self._key_sets.keys_for(token, client))
         nonce = self._check_claims(token, client, credentials)
         _allowed(client, credentials)
         # Last, and only now: nobody but the client itself can fill the store or spend a jti.
         self._spend(nonce, client)
         return client
+
+    def client_named_in(self, authorization: str) -> str:
+        """Return the id of a registered client; empty if the header names none."""
+        try:
+            return client_of(token_in(authorization), self._clients).id
+        except NotAuthenticated:
+            return ""
 
     def problems(self) -> list[str]:
         """Return why every call is refused, if it is."""

@@ -60,9 +60,10 @@ _OTHER_SITE = re.compile(
     r"|pelvic floor)\b",
     re.IGNORECASE,
 )
+# Words joined by "/" are taken whole: else "a/b/c/…" could be cut up in ways without end.
 _BETWEEN = re.compile(
-    r"(?:(?![,;])[^\w]|\b(?!(?:LBP|back|pain|sciatica|after|since|before|starting|in|q"
-    r"|every)\b)[\w/]{1,14}"
+    r"(?:[^\w,;]|\b(?!(?:LBP|back|pain|sciatica|after|since|before|starting|in|q"
+    r"|every)\b)\w{1,14}(?:/\w{0,14}){0,6}(?![\w/])"
     r"){0,14}",
     re.IGNORECASE,
 )
