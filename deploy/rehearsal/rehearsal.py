@@ -26,8 +26,8 @@ SETTINGS = Path("/etc/lumbar-mri-cds")
 CURRENT = Path("/opt/lumbar-mri-cds/current")
 REPLICAS = (8001, 8002)
 ISSUER = "https://ehr.example/rehearsal"
-WEEKS = 50
-"""Days of back pain: more than six weeks, less than eight."""
+DAYS_OF_PAIN = 50
+"""More than six weeks, less than eight."""
 _CALLS_IN_A_ROW = 30
 """Enough that each of four workers has had some, but for one chance in a thousand."""
 
@@ -189,7 +189,7 @@ def look_from_outside(rehearsal: Rehearsal, ehr: Ehr) -> None:
 def go_live(rehearsal: Rehearsal, ehr: Ehr) -> None:
     """Silent first, then cards, feedback, and the record of both."""
     with rehearsal.step("Silent: a signed token, a judged order, no card") as says:
-        answer = call(ehr, WEEKS)
+        answer = call(ehr, DAYS_OF_PAIN)
         expect([], answer.cards, "cards in silent mode")
         says(f"row {answer.decision['row']}, {answer.seconds * 1000:.0f} ms")
         rows = rehearsal.run("what-would-have-been-shown").splitlines()
@@ -225,7 +225,7 @@ def rotate_keys(rehearsal: Rehearsal, ehr: Ehr) -> None:
 
 def change_rules(rehearsal: Rehearsal, ehr: Ehr) -> None:
     """Another threshold: checked, compared, signed, in use, rolled back."""
-    before = call(ehr, WEEKS).decision
+    before = call(ehr, DAYS_OF_PAIN).decision
     with rehearsal.step("Edit a rule, check, compare, sign") as says:
         rehearsal.run("edit-knowledge")
         report = rehearsal.run("compare-knowledge")
@@ -233,7 +233,7 @@ def change_rules(rehearsal: Rehearsal, ehr: Ehr) -> None:
         rehearsal.run("sign-knowledge", replace=("first", "second"))
     with rehearsal.step("Restart with the new rules, one replica after the other") as says:
         load = restart_under_load(rehearsal, ehr)
-        after = call(ehr, WEEKS).decision
+        after = call(ehr, DAYS_OF_PAIN).decision
         knowledge = after["knowledge"]
         expect("2026.2.1", knowledge["version"], "version of the rules")  # type: ignore[index]
         hold(before["row"] != after["row"], "the row of a patient between both limits")
@@ -241,7 +241,11 @@ def change_rules(rehearsal: Rehearsal, ehr: Ehr) -> None:
     with rehearsal.step("Roll the rules back") as says:
         rehearsal.run("roll-back-knowledge")
         load = restart_under_load(rehearsal, ehr)
-        expect(before["knowledge"], call(ehr, WEEKS).decision["knowledge"], "rules after roll-back")
+        expect(
+            before["knowledge"],
+            call(ehr, DAYS_OF_PAIN).decision["knowledge"],
+            "rules after roll-back",
+        )
         says(f"row {before['row']} again; {load.says()}")
 
 
@@ -259,7 +263,7 @@ def upgrade(rehearsal: Rehearsal, ehr: Ehr) -> None:
         rehearsal.run("choose-version")
         load = restart_under_load(rehearsal, ehr)
         expect({old}, {readiness(port)["version"] for port in REPLICAS}, "versions that run")
-        call(ehr, WEEKS)
+        call(ehr, DAYS_OF_PAIN)
         says(f"{new} to {old}; {load.says()}")
 
 
