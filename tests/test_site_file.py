@@ -220,7 +220,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_the_operators_page_can_be_used() -> None:
-    page = (Path(__file__).parent.parent / "deploy" / "README.md").read_text("utf-8")
+    page = (Path(__file__).parent.parent / "deploy" / "clients.md").read_text("utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
 
     assert 2 == len(examples)
@@ -230,13 +230,13 @@ def test_the_examples_of_the_operators_page_can_be_used() -> None:
 def test_every_key_of_a_client_is_on_the_operators_page() -> None:
     root = Path(__file__).parent.parent
     schema = json.loads((root / "cds_service/schemas/site-file.json").read_text("utf-8"))
-    page = (root / "deploy" / "README.md").read_text("utf-8")
+    page = (root / "deploy" / "clients.md").read_text("utf-8")
     keys = schema["properties"]["clients"]["items"]["properties"]
 
     assert [] == [key for key in keys if f"| `{key}` |" not in page]
 
 
 def test_every_reason_of_a_refusal_is_on_the_operators_page() -> None:
-    page = (Path(__file__).parent.parent / "deploy" / "README.md").read_text("utf-8")
+    page = (Path(__file__).parent.parent / "deploy" / "clients.md").read_text("utf-8")
 
     assert [] == [reason.value for reason in Reason if f"`{reason}`" not in page]

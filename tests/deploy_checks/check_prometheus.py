@@ -11,7 +11,7 @@ import pytest
 from http_service import client
 from ruamel.yaml import YAML
 
-FOLDER = Path(__file__).parent.parent / "deploy/prometheus"
+FOLDER = Path(__file__).parent.parent.parent / "deploy/prometheus"
 OPERATIONS = FOLDER.parent / "operations.md"
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from check_containers import compose, resources
 from deploy_files import tool
 from own_nginx import Certificates, free_port
 from own_servers import OwnServer, own_postgresql
-from test_deploy_containers import compose, resources
 
 from cds_service.client_auth.seen_tokens import RedisSeenTokens
 from cds_service.store.database import Database
