@@ -36,6 +36,8 @@ lock: $(INSTALLED)  ## Choose versions anew, at least a week old, and write the 
 	$(PIP) --quiet uv
 	$(LOCK) --upgrade --output-file requirements.lock
 	$(LOCK) --upgrade --group dev --constraints requirements.lock --output-file requirements-dev.lock
+	$(LOCK) --upgrade --group dev --group deploy-checks --constraints requirements-dev.lock \
+	  --output-file tests/deploy_checks/requirements.lock
 
 # Set up once, and again when the lock or the project's declaration changes.
 $(INSTALLED): requirements-dev.lock pyproject.toml

@@ -3,9 +3,10 @@
 import logging
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from flask import Flask
 
@@ -16,6 +17,7 @@ from cds_service.client_auth.seen_tokens import store_for
 from cds_service.knowledge import Knowledge
 from cds_service.mode_switch import ModeSwitch
 from cds_service.observability import Metrics
+from cds_service.openapi.document import as_json, document
 from cds_service.outgoing import trusting
 from cds_service.overload import Door
 from cds_service.prefetch.reader import FhirReader
@@ -23,14 +25,18 @@ from cds_service.prefetch.server import Tally
 from cds_service.rate_limits import RateLimits, rate_limits_for
 from cds_service.record.decisions import DecisionRecord
 from cds_service.record.feedback import FeedbackRecord
+from cds_service.record.unmapped import UnmappedRecord
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import NO_SITE_FILE, SiteFile
 from cds_service.store.database import Database
+from cds_service.topics import Topic
 from cds_service.wiring import Wiring, wiring_in
 
 logger = logging.getLogger(__name__)
 
 KEY_SET_FOLDER = "key-sets"
+Extension: TypeAlias = Callable[[Flask], None]
+"""Adds to the application what only some processes have."""
 
 
 def utc_now() -> datetime:
@@ -45,21 +51,25 @@ def create_app(
     clock: Callable[[], datetime] = utc_now,
     site: SiteFile = NO_SITE_FILE,
     review: str = "",
+    others: Sequence[Topic] = (),
     shared_metrics: Path | None = None,
 ) -> Flask:
     """Return the application.
 
-    `clock` gives the aware time of now; `review` is the review page of the knowledge (Markdown);
-    `shared_metrics` is the directory in which the workers of one server keep their numbers.
+    `knowledge` is that of the bundled topic and `review` its review page (Markdown); `others` are
+    the further topics. `clock` gives the aware time of now; `shared_metrics` is the directory in
+    which the workers of one server keep their numbers.
     """
     app = Flask("cds_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
     app.url_map.merge_slashes = False
+    topics = (Topic(knowledge=knowledge, review=review), *others)
+    override_codes = {code for t in topics for code, _ in t.knowledge.wording.override_reasons}
     metrics = Metrics(
-        services={s.id: s.hook for s in knowledge.services},
-        override_codes=[code for code, _ in knowledge.wording.override_reasons],
+        services={s.id: s.hook for topic in topics for s in topic.knowledge.services},
+        override_codes=override_codes,
         shared_in=shared_metrics,
     )
     database = Database(settings.store_url, monotonic=time.monotonic)
@@ -70,7 +80,7 @@ def create_app(
         app,
         Wiring(
             settings=settings,
-            knowledge=knowledge,
+            topics=topics,
             site=site,
             switch=ModeSwitch(settings.mode, settings.switch_file),
             metrics=metrics,
@@ -85,14 +95,17 @@ def create_app(
             limits=limits,
             door=Door(settings, metrics, client_named_in=gate.client_named_in),
             database=database,
-            decisions=DecisionRecord(database, knowledge),
+            decisions=DecisionRecord(database),
             feedback=FeedbackRecord(
                 database,
-                [code for code, _ in knowledge.wording.override_reasons],
+                override_codes,
                 site.form.override_codes,
             ),
+            unmapped=UnmappedRecord(database, monotonic=time.monotonic),
             clock=clock,
-            review=review,
+            document=as_json(
+                document(*(t.knowledge for t in topics), public_url=settings.public_url)
+            ).encode(),
         ),
     )
     return app

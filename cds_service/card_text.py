@@ -44,13 +44,18 @@ def clean(text: str, limit: int) -> str:
     Control, bidirectional and zero-width characters are dropped, whitespace is folded, and what
     could begin an HTML tag is taken apart.
     """
-    visible = "".join(
+    words = _TAG_START.sub("< ", _SPACES.sub(" ", _visible(text[:_MAX_READ])).strip())
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
+
+
+def _visible(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
         " " if c.isspace() else c
-        for c in text[:_MAX_READ]
+        for c in text
         if c.isspace() or (unicodedata.category(c) not in _INVISIBLE and c not in _BLANKS)
     )
-    words = _TAG_START.sub("< ", _SPACES.sub(" ", visible).strip())
-    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"
 
 
 def https_address(text: str) -> str:

@@ -1,37 +1,30 @@
-"""The command line: `cds-service serve | demo | evaluate | knowledge check | compare | …`.
+"""The command line: `cds-service serve | demo | evaluate | try | knowledge check | …`.
 
 Exit codes: 0 ok, 1 the answer is "no" (a check failed), 2 usage or bad input. Errors go to
 stderr in a line that says what to do.
 """
 
 import os
+import signal
 import sys
-import time
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from cds_service import __version__
 from cds_service.command_errors import reports_errors
+from cds_service.command_inputs import as_date, chosen_knowledge, chosen_topics, today_in
 from cds_service.errors import SettingsError
-from cds_service.evaluate import Outcome, evaluate
-from cds_service.knowledge import Knowledge, ServiceDescription
-from cds_service.knowledge_loading.folders import FoundFolder, find_folders
+from cds_service.evaluate_command import evaluate_command
+from cds_service.knowledge import Knowledge
 from cds_service.knowledge_loading.loader import load_knowledge
-from cds_service.knowledge_loading.service import ApprovalState
-from cds_service.protocol import hook_answer, parse_request
-from cds_service.record_commands import record
+from cds_service.names_in_folders import BUNDLED_TOPIC
+from cds_service.record_commands import record, unmapped
 from cds_service.settings import DESCRIPTIONS, Settings
-from cds_service.site_file import SiteFile, load_site_file
-from cds_service.strict_json import dumps, dumps_readable, loads
-
-if TYPE_CHECKING:
-    from cds_service.prefetch.reader import FhirReader
-
-_TOPIC = "lumbar-mri"
+from cds_service.strict_json import dumps_readable
+from cds_service.topics import Topic, folder_of
+from cds_service.try_command import try_command
 
 _SETTINGS_HELP = "Settings (environment):\n\n\b\n" + "\n".join(
     f"{item.name:22} {item.default}" for item in DESCRIPTIONS
@@ -43,6 +36,7 @@ _HELP = """CDS Hooks service for lumbar-spine MRI orders.
 \b
 cds-service demo                         patients, orders and cards, on this machine
 cds-service evaluate request.json        judge one hook request and print the card
+cds-service try --fhir-server URL        the same for a patient of any open FHIR server
 CDS_CLIENT_AUTH=off cds-service serve    the service, on loopback, without client tokens
 """
 
@@ -73,9 +67,8 @@ def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     address = bind if port is None else f"127.0.0.1:{port}"
     options = ServingOptions(bind=address, workers=workers, threads=threads)
 
-    def load() -> tuple[Knowledge, str]:
-        loaded = _knowledge(settings)
-        return loaded, review_page(loaded)
+    def load() -> list[Topic]:
+        return [Topic(knowledge=each, review=review_page(each)) for each in chosen_topics(settings)]
 
     run_server(settings, load=load, options=options)
 
@@ -90,150 +83,51 @@ def serve(*, bind: str, port: int | None, workers: int, threads: int) -> None:
     default="fhir_fixtures",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder with stories.yaml.",
+    help="Folder with stories.yaml, for the FHIR server of the demo.",
+)
+@click.option(
+    "--fhir-server", "servers", multiple=True, help="Base URL of a further one, for tests."
 )
 @reports_errors
-def demo(*, once: bool, port: int | None, fixtures: Path) -> None:
-    """Start the service and a FHIR server, order MRIs for synthetic patients, print the cards."""
+def demo(*, once: bool, port: int | None, fixtures: Path, servers: tuple[str, ...]) -> None:
+    """Order MRIs for synthetic patients, print the cards, and serve a test EHR for the browser."""
     from cds_service.demo import run_demo  # noqa: PLC0415
     from cds_service.terminal import terminal  # noqa: PLC0415
 
+    # As Ctrl-C: else the service, a process of its own, would be left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     as_expected = run_demo(
         terminal(),
         folder=fixtures,
-        today=_today(Settings.from_environ({})),
+        today=today_in(Settings.from_environ({})),
         port=port,
         is_once=once,
+        fhir_servers=servers,
         environ=os.environ,
     )
     sys.exit(0 if as_expected else 1)
 
 
 @main.command(
-    "evaluate",
-    epilog="Example: cds-service evaluate request.json --as-of 2026-03-16 --explain",
+    "check-config",
+    epilog="Example, as the service's user and with its settings: cds-service check-config",
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The day of the call (today).")
-@click.option("--explain", is_flag=True, help="Every rule that was tried, and every fact.")
-@click.option("--json", "as_json", is_flag=True, help="The response body, as an EHR gets it.")
-@click.option("--timing", is_flag=True, help="Time of one call inside the process, median of 200.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @reports_errors
-def evaluate_command(
-    *, file: str, as_of: "click.DateTime | None", explain: bool, as_json: bool, timing: bool
-) -> None:
-    """Judge one hook request (a JSON file, or - for standard input) and print card and row.
+def check_config(*, as_json: bool) -> None:
+    """Say whether the service would start with these settings, and reach what they name.
 
-    Only what stands in the request's prefetch is read: no network is used.
+    Exit code 1 if something does not answer, 2 if settings, site file or knowledge are refused.
     """
-    from cds_service.prefetch.reader import FhirReader  # noqa: PLC0415
+    from cds_service.configuration_check import checked  # noqa: PLC0415
 
-    settings = Settings.from_environ(os.environ)
-    knowledge = _knowledge(settings)
-    body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    run = _Evaluation(
-        reader=FhirReader(),
-        settings=settings,
-        knowledge=knowledge,
-        service=_service_for(body, knowledge),
-        site=load_site_file(settings.site_file),
-        today=_as_date(as_of) or _today(settings),
-        body=body,
-    )
-    outcome = run.once()
+    found = checked(os.environ)
     if as_json:
-        click.echo(dumps_readable(run.wire(outcome)))
+        click.echo(dumps_readable([asdict(each) for each in found]))
     else:
-        _print_outcome(outcome, is_explained=explain)
-    if timing:
-        click.echo(
-            f"{run.median_ms():.2f} ms for a call of {len(run.body) / 1024:.0f} KB", err=True
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Evaluation:
-    """One request file and everything it is judged with."""
-
-    settings: Settings
-    knowledge: Knowledge
-    service: ServiceDescription
-    """The service that answers the request's hook."""
-    site: SiteFile
-    today: date
-    body: bytes
-    reader: "FhirReader"
-    """Never called: no server is allowed here."""
-
-    def once(self) -> Outcome:
-        """Parse and judge, as the HTTP service does, without the network."""
-        from cds_service.prefetch.reader import complete  # noqa: PLC0415
-
-        request = parse_request(
-            self.body, service_hook=self.service.hook, service_id=self.service.id
-        )
-        sources = complete(
-            request,
-            self.knowledge,
-            allowed_servers=(),
-            reader=self.reader,
-            budget_seconds=1.0,
-            monotonic=time.monotonic,
-        )
-        return evaluate(
-            self.knowledge,
-            request,
-            sources,
-            today=self.today,
-            zone=self.settings.time_zone,
-            site=self.site,
-        )
-
-    def wire(self, outcome: Outcome) -> dict[str, object]:
-        """Return the body of the answer."""
-        return hook_answer(outcome.cards, outcome.decisions)
-
-    def median_ms(self) -> float:
-        """Return the median time of a call in milliseconds, parse to answer."""
-        times = []
-        for _ in range(200):
-            started = time.perf_counter()
-            dumps(self.wire(self.once()))
-            times.append((time.perf_counter() - started) * 1000)
-        return sorted(times)[len(times) // 2]
-
-
-def _service_for(body: bytes, knowledge: Knowledge) -> ServiceDescription:
-    """Return the service that answers the hook which the body names."""
-    content = loads(body)
-    hook = content.get("hook") if isinstance(content, dict) else None
-    for service in knowledge.services:
-        if service.hook == hook:
-            return service
-    hooks = ", ".join(service.hook for service in knowledge.services)
-    message = f"the request's hook is not one of {hooks}"
-    raise SettingsError(message)
-
-
-def _print_outcome(outcome: Outcome, *, is_explained: bool) -> None:
-    from cds_service.terminal import (  # noqa: PLC0415
-        explain,
-        print_card,
-        print_decision,
-        terminal,
-    )
-
-    console = terminal()
-    if not outcome.judged:
-        console.print("No lumbar MRI order in this request: no cards (row G0).")
-    for card in outcome.cards:
-        print_card(console, card)
-    if outcome.judged and not outcome.cards:
-        console.print("No card: the service has nothing to say about this order.")
-    for decision, wire in zip(outcome.judged, outcome.decisions, strict=True):
-        print_decision(console, wire)
-        if is_explained:
-            explain(console, decision)
+        for each in found:
+            click.echo(f"{'ok  ' if each.ok else 'FAIL'}  {each.what}: {each.says}")
+    sys.exit(0 if all(each.ok for each in found) else 1)
 
 
 @main.command(epilog="Example: cds-service openapi --output openapi.json")
@@ -246,7 +140,7 @@ def openapi(*, output: Path | None) -> None:
     from cds_service.openapi.document import as_json, document  # noqa: PLC0415
 
     settings = Settings.from_environ(os.environ)
-    text = as_json(document(_knowledge(settings), public_url=settings.public_url))
+    text = as_json(document(*chosen_topics(settings), public_url=settings.public_url))
     if output is None:
         click.echo(text, nl=False)
         return
@@ -258,7 +152,10 @@ def openapi(*, output: Path | None) -> None:
     click.echo(f"{output} written", err=True)
 
 
+main.add_command(evaluate_command)
 main.add_command(record)
+main.add_command(unmapped)
+main.add_command(try_command)
 
 
 @main.group()
@@ -268,14 +165,16 @@ def knowledge() -> None:
 
 @knowledge.command(
     "check",
-    epilog="Examples: cds-service knowledge check; cds-service knowledge check --no-proofs --json",
+    epilog="Examples: cds-service knowledge check; cds-service knowledge check --no-proofs --json; "
+    "CDS_HOOKS_PATH=/srv/hooks cds-service knowledge check --id cervical-mri",
 )
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
 @click.option(
     "--no-proofs", "is_quick", is_flag=True, help="Leave out the proofs over all combinations."
 )
+@click.option("--id", "topic", default=BUNDLED_TOPIC, show_default=True, help="The topic.")
 @reports_errors
-def knowledge_check(*, as_json: bool, is_quick: bool) -> None:
+def knowledge_check(*, as_json: bool, is_quick: bool, topic: str) -> None:
     """Load the folder, run every case, prove what must hold of every combination of facts.
 
     Says what was checked; exit code 1 if anything fails. The proofs need z3-solver.
@@ -283,7 +182,7 @@ def knowledge_check(*, as_json: bool, is_quick: bool) -> None:
     from cds_service.knowledge_proofs.checked import with_proofs  # noqa: PLC0415
     from cds_service.knowledge_review.check import check  # noqa: PLC0415
 
-    loaded = _knowledge(Settings.from_environ(os.environ))
+    loaded = chosen_knowledge(Settings.from_environ(os.environ), topic)
     report = with_proofs(check(loaded), loaded, is_wanted=not is_quick)
     click.echo(report.as_json() if as_json else report.as_text())
     sys.exit(0 if report.is_passed else 1)
@@ -314,7 +213,7 @@ def knowledge_compare(*, old: str, new: str, as_json: bool) -> None:
 
 @knowledge.command("export", epilog="Example: cds-service knowledge export /srv/hooks")
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--id", "topic", default=_TOPIC, show_default=True, help="The bundled folder.")
+@click.option("--id", "topic", default=BUNDLED_TOPIC, show_default=True, help="The bundled folder.")
 @reports_errors
 def knowledge_export(*, directory: Path, topic: str) -> None:
     """Write a copy of the bundled knowledge into DIRECTORY, for a site to edit and sign.
@@ -352,7 +251,7 @@ def knowledge_approve(
         report = with_proofs(check(loaded), loaded, is_wanted=not is_quick)
         return tuple(map(str, report.failures))
 
-    signature = Signature(by=by, on=_as_date(on) or _today(Settings.from_environ({})))
+    signature = Signature(by=by, on=as_date(on) or today_in(Settings.from_environ({})))
     approved = approve(folder, signature, failures_of=failures_of)
     click.echo(
         f"{approved.id} {approved.version} approved by {approved.approval.by} on "
@@ -364,12 +263,13 @@ def knowledge_approve(
 
 @knowledge.command("review", epilog="Example: cds-service knowledge review --write")
 @click.option("--write", is_flag=True, help="Write REVIEW.md into the folder.")
+@click.option("--id", "topic", default=BUNDLED_TOPIC, show_default=True, help="The topic.")
 @reports_errors
-def knowledge_review(*, write: bool) -> None:
+def knowledge_review(*, write: bool, topic: str) -> None:
     """Print the page that a clinical committee reads and signs (Markdown)."""
     from cds_service.knowledge_review.page import review_page  # noqa: PLC0415
 
-    found = _folder(Settings.from_environ(os.environ))
+    found = folder_of(topic, Settings.from_environ(os.environ).hooks_path)
     page = review_page(load_knowledge(found.folder))
     if not write:
         click.echo(page, nl=False)
@@ -380,34 +280,3 @@ def knowledge_review(*, write: bool) -> None:
         raise SettingsError(message)
     target.write_text(page, "utf-8")
     click.echo(f"{target} written", err=True)
-
-
-def _folder(settings: Settings) -> FoundFolder:
-    for found in find_folders(settings.hooks_path):
-        if found.id == _TOPIC:
-            return found
-    message = f"no knowledge folder {_TOPIC} found; check CDS_HOOKS_PATH"
-    raise SettingsError(message)
-
-
-def _knowledge(settings: Settings) -> Knowledge:
-    found = _folder(settings)
-    loaded = load_knowledge(found.folder)
-    if settings.require_approval and loaded.approval.state != ApprovalState.APPROVED:
-        message = (
-            f"the knowledge folder {found.directory}/{found.id} is in state "
-            f"{loaded.approval.state} and CDS_REQUIRE_APPROVAL is true: approve it in its "
-            "service.yaml, or name an approved copy in CDS_HOOKS_PATH"
-        )
-        raise SettingsError(message)
-    return loaded
-
-
-def _today(settings: Settings) -> date:
-    from cds_service.app import utc_now  # noqa: PLC0415
-
-    return utc_now().astimezone(settings.time_zone).date()
-
-
-def _as_date(value: object) -> date | None:
-    return date.fromisoformat(str(value)[:10]) if value is not None else None

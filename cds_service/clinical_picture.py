@@ -6,7 +6,7 @@ from datetime import date
 
 from cds_service.episodes import Episode
 from cds_service.fact_kinds import ReadingContext
-from cds_service.findings import Finding, Strength, any_of, false, true
+from cds_service.findings import UNKNOWN, Finding, Strength, any_of, false, true
 from cds_service.knowledge import FactDefinition
 
 
@@ -61,6 +61,10 @@ class ClinicalPicture:
             episode=context.episode,
             unreadable=context.chart.unreadable,
         )
+
+    def finding(self, fact_id: str) -> Finding:
+        """Return the finding of a fact that a folder need not have; unknown where it has none."""
+        return self.findings.get(fact_id, UNKNOWN)
 
     def assuming(
         self, fact_id: str, *, value: bool, among: Collection[str] | None = None

@@ -12,93 +12,29 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import requests
 from rich.console import Console
-from ruamel.yaml import YAML
 
-from cds_service.date_shift import shift_dates
+from cds_service.demo_stories import (
+    PLACEHOLDER_SERVER,
+    DemoStory,
+    load_stories,
+    marked,
+    write_stories,
+)
 from cds_service.errors import SettingsError
 from cds_service.fixture_server.exchange import LOOPBACK
 from cds_service.fixture_server.server import FixtureServer
+from cds_service.prefetch.addresses import base_of
 from cds_service.terminal import print_card, print_decision
 
-_PLACEHOLDER_SERVER = "https://ehr.example/fhir"
 _SECONDS_TO_START = 60
 _SECONDS_TO_ANSWER = 15
 _USUAL_PORT = 8000
-_COMPARED = ("row", "overlay", "protocolRow", "safety")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoStory:
-    """One story, its dates moved from the fixtures' day to today."""
-
-    name: str
-    says: str
-    chart: object
-    request: Mapping[str, object]
-    expected: Mapping[str, object]
-    """Members of the decision as worked out by hand; row `G0` for an order out of scope."""
-
-    @property
-    def service_id(self) -> str:
-        """The service that the hook belongs to."""
-        return f"lumbar-mri-{self.request['hook']}"
-
-    def is_met_by(self, decisions: Sequence[Mapping[str, object]]) -> bool:
-        """Whether one of the decisions has every row that was worked out by hand."""
-        judged = decisions or [{"row": "G0"}]
-        return any(
-            all(decision.get(name) == value for name, value in self.expected.items())
-            for decision in judged
-        )
-
-
-def load_stories(folder: Path, today: date) -> tuple[DemoStory, ...]:
-    """Return the stories marked `demo`. Raises SettingsError if the folder holds none."""
-    indexes = sorted(folder.glob("stories*.yaml"), key=lambda path: (len(path.name), path.name))
-    if not indexes:
-        message = (
-            f"{folder / 'stories.yaml'} not found: run the demo in the project's folder, "
-            "or give --fixtures"
-        )
-        raise SettingsError(message)
-    stories: list[DemoStory] = []
-    for index in indexes:
-        content = YAML(typ="base").load(index.read_text("utf-8"))
-        days = (today - date.fromisoformat(content["as_of"])).days
-        marked = (raw for raw in content["stories"] if raw.get("demo") == "true")
-        stories.extend(_story(folder, raw, days) for raw in marked)
-    if not stories:
-        message = f"{indexes[0]}: no story is marked `demo: true`"
-        raise SettingsError(message)
-    return tuple(stories)
-
-
-def _story(folder: Path, raw: Mapping[str, Any], days: int) -> DemoStory:
-    request = shift_dates(json.loads((folder / raw["request"]).read_text("utf-8")), days)
-    if not isinstance(request, dict):
-        message = f"{raw['request']}: not a hook request"
-        raise SettingsError(message)
-    return DemoStory(
-        name=raw["story"],
-        says=" ".join(raw["says"].split()),
-        chart=shift_dates(json.loads((folder / raw["patient"]).read_text("utf-8")), days),
-        request=request,
-        expected=_expected(raw["expect"]),
-    )
-
-
-def _expected(expect: object) -> Mapping[str, object]:
-    """Return the rows that a story expects; what it leaves open is left out."""
-    members = expect if isinstance(expect, Mapping) else {}
-    named = {name: members[name] for name in _COMPARED if name in members}
-    return {name: None if value == "none" else value for name, value in named.items()}
 
 
 def run_demo(
@@ -108,18 +44,23 @@ def run_demo(
     today: date,
     port: int | None,
     is_once: bool,
+    fhir_servers: Sequence[str],
     environ: Mapping[str, str],
 ) -> bool:
     """Fire every story, print its cards, then keep serving until interrupted.
 
-    Returns whether every answer was as expected. Raises SettingsError when the fixtures
+    `fhir_servers` are further ones, whose patients the test EHR offers, too. Returns whether
+    every answer was as expected. Raises SettingsError when the fixtures
     or the port cannot be used.
     """
-    stories = load_stories(folder, today)
+    further = tuple(map(_checked_base, fhir_servers))
+    every = load_stories(folder, today)
+    stories = marked(every)
     console.print(f"Reading {len(stories)} synthetic patients; their dates are moved to today.")
-    with FixtureServer([story.chart for story in stories]) as ehr:
+    with FixtureServer([story.chart for story in every]) as ehr:
         chosen = port or _free_port()
-        with _service(chosen, ehr.base_url, environ) as url:
+        bases = (ehr.base_url, *further)
+        with running_service(chosen, every, today, bases, environ) as url:
             console.print(f"FHIR server of the test EHR: {ehr.base_url}")
             console.print(f"Service:                     {url}/cds-services\n")
             as_expected = [_fire(console, story, url, ehr.base_url) for story in stories]
@@ -132,9 +73,18 @@ def run_demo(
     return all(as_expected)
 
 
+def _checked_base(url: str) -> str:
+    """Return a FHIR base that the service would read. Raises SettingsError for any other."""
+    base = base_of(url)
+    if base is None:
+        message = f"--fhir-server {url}: must be an https address, or http on this machine"
+        raise SettingsError(message)
+    return base.url
+
+
 def _fire(console: Console, story: DemoStory, url: str, fhir_base: str) -> bool:
     """Post one hook request and print what a clinician would see."""
-    body = json.dumps(story.request).replace(_PLACEHOLDER_SERVER, fhir_base)
+    body = json.dumps(story.request).replace(PLACEHOLDER_SERVER, fhir_base)
     started = time.perf_counter()
     answer = requests.post(
         f"{url}/cds-services/{story.service_id}",
@@ -166,21 +116,28 @@ def _fire(console: Console, story: DemoStory, url: str, fhir_base: str) -> bool:
 
 
 @contextmanager
-def _service(port: int, fhir_base: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Run the service as a process of its own, and stop it afterwards."""
+def running_service(
+    port: int,
+    stories: Sequence[DemoStory],
+    today: date,
+    fhir_servers: Sequence[str],
+    environ: Mapping[str, str],
+) -> Iterator[str]:
+    """Run the service with the test EHR as a process of its own, and stop it afterwards."""
     url = f"http://{LOOPBACK}:{port}"
-    # Only our own settings count in the demo, whatever the shell holds.
+    # No setting of the shell counts in the demo.
     kept = {name: value for name, value in environ.items() if not name.startswith("CDS_")}
-    with tempfile.TemporaryDirectory() as state, tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(  # noqa: S603 - our own module, no input in the command
-            [sys.executable, "-m", "cds_service", "serve", "--bind", f"{LOOPBACK}:{port}"],
-            env=kept
-            | {
-                "CDS_CLIENT_AUTH": "off",
-                "CDS_FHIR_SERVERS": fhir_base,
-                # What is recorded of made-up patients is nobody's record.
-                "XDG_STATE_HOME": state,
-            },
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
+        # What is recorded of made-up patients is nobody's record.
+        state, file = Path(folder) / "state", Path(folder) / "stories.json"
+        write_stories(file, stories)
+        options = ["--port", str(port), "--state", str(state), "--stories", str(file)]
+        options += ["--today", today.isoformat()]
+        for base in fhir_servers:
+            options += ["--fhir-server", base]
+        process = subprocess.Popen(  # noqa: S603 - our own module; a list, no shell
+            [sys.executable, "-m", "cds_service.test_ehr", *options],
+            env=kept,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -223,7 +180,7 @@ def _free_port() -> int:
 
 def _keep_serving(console: Console, url: str) -> None:
     console.print(
-        f"\nStill serving at {url} (stop with Ctrl-C). Try:\n"
+        f"\nTest EHR: {url}/ (stop with Ctrl-C)\n\nOr by hand:\n"
         f"  curl {url}/cds-services\n"
         f"  curl -H 'Content-Type: application/json' -d @REQUEST.json "
         f"{url}/cds-services/lumbar-mri-order-select",

@@ -3,7 +3,7 @@
 The HTTP service, the command line, the demo and the tests all call these two functions.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import takewhile
@@ -29,6 +29,9 @@ from cds_service.site_file import NO_SITE_FILE, SiteFile
 
 MOST_ORDERS = 50
 """More orders of one topic in one basket are a mistake, and would not be judged in time."""
+
+MOST_STATED = 200
+"""Entries in one element of a draft, such as reasons or notes: nobody writes more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ def _orders_among(
         patient_id=patient_id,
         definition=knowledge.order,
         terminology=knowledge.terminology.for_call(),
-        site_codes=site.order_codes,
+        site_codes=site.for_topic(knowledge.id).order_codes,
     )
 
 
@@ -98,14 +101,13 @@ def evaluate(
 
     `form` is what the client can take of a card; it changes no decision.
 
-    Raises EvidenceUnavailable if neither Patient nor Condition data could be had at all.
+    Raises EvidenceUnavailable if neither Patient nor Condition data could be had at all, and
+    TooLarge for orders or texts of sizes that could not be judged in time.
     """
     orders = orders_in_scope(knowledge, request, site)
     if not orders:
         return Outcome()
-    if len(orders) > MOST_ORDERS:
-        message = f"More than {MOST_ORDERS} lumbar MRI orders in one call."
-        raise TooLarge(message)
+    _require_sane_sizes(request, orders, exam_name=knowledge.order.exam_name)
     basket = _orders_among(knowledge, request.draft_orders, request.patient_id, site)
     terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
@@ -131,9 +133,10 @@ def evaluate(
         definition=knowledge.order,
         terminology=terminology,
         today=today,
-        site_codes=site.exam_codes,
+        site_codes=site.for_topic(knowledge.id).exam_codes,
         inflight_days=knowledge.order.inflight_days,
     )
+    draft_words = tuple(words_of_draft(draft, terminology) for draft in drafts)
     judged = tuple(
         _judged(
             knowledge,
@@ -144,11 +147,12 @@ def evaluate(
                 terminology=terminology,
                 episode=current_episode(knowledge.episode, chart, order, terminology, today),
                 findings={},
+                exam_name=knowledge.order.exam_name,
                 history=history,
                 preferred_drafts=_instead(order, basket, chart),
                 other_drafts=tuple(
-                    words_of_draft(draft, terminology)
-                    for draft in drafts
+                    words
+                    for draft, words in zip(drafts, draft_words, strict=True)
                     if draft is not order.resource
                 ),
             ),
@@ -175,6 +179,17 @@ def evaluate(
         ),
         foreign_resources=chart.foreign,
     )
+
+
+def _require_sane_sizes(
+    request: HookRequest, orders: Collection[DraftOrder], *, exam_name: str
+) -> None:
+    if len(orders) > MOST_ORDERS:
+        raise TooLarge(f"More than {MOST_ORDERS} orders in one call: {exam_name}.")
+    for draft in request.draft_orders:
+        for element in draft.resource.values():
+            if isinstance(element, list) and len(element) > MOST_STATED:
+                raise TooLarge(f"A draft order holds more than {MOST_STATED} entries in one list.")
 
 
 def _own_orders(drafts: Iterable[Resource], chart: Chart) -> frozenset[str]:

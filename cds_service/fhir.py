@@ -29,6 +29,8 @@ _DATE_PHRASE = re.compile(
 _LOGICAL_ID = re.compile(r"[!$%'-.0-;=@-Z^_a-z{}~]{1,300}")
 """Printable ASCII but `"#&/<>?[\\]|` and the backtick: FHIR allows less, some senders more."""
 _LONGEST_TYPE = 64
+_LONGEST_STRING = 20_000
+"""Characters; what is longer is no text that somebody wrote, and nothing reads so far."""
 _LONGEST_REFERENCE = 1000
 _STUDY_UID_SYSTEM = "urn:dicom:uid"
 _OF_THE_PATIENT = frozenset({"mr", "pi", "pt", "ss"})
@@ -52,8 +54,11 @@ def object_of(value: object) -> Resource:
 
 
 def text_of(value: object) -> str:
-    """Return a string without surrounding blanks; anything else is the empty string."""
-    return value.strip() if isinstance(value, str) else ""
+    """Return a string without surrounding blanks; anything else is the empty string.
+
+    Absurd lengths are cut (20,000 characters).
+    """
+    return value[:_LONGEST_STRING].strip() if isinstance(value, str) else ""
 
 
 def texts_of(values: Iterable[object]) -> tuple[str, ...]:

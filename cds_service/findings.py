@@ -87,7 +87,7 @@ def any_of(findings: Iterable[Finding]) -> Finding:
             return Finding(
                 value=value,
                 strength=lead.strength,
-                evidence=_merged(strong + [f for f in said if f not in strong]),
+                evidence=_merged(strong + [f for f in said if f.strength is not Strength.STRONG]),
                 when=lead.when,
             )
     return Finding(value=None, evidence=_merged(kept))

@@ -66,14 +66,15 @@ def _allow_origin(answer: Response, allowed: Sequence[str]) -> None:
 
 def _log_call(call: Call, status: int, wiring: Wiring) -> None:
     seconds = time.perf_counter() - call.started
-    known = any(s.id == call.service_id for s in wiring.knowledge.services)
+    served = wiring.served(call.service_id)
+    knowledge = served[0].knowledge if served is not None else wiring.knowledge
     if call.is_hook_call:
         wiring.metrics.count_call(call.service_id, status, seconds)
     line = {
-        "service": call.service_id if known else "unknown",
+        "service": call.service_id if served is not None else "unknown",
         "status": status,
         "duration_ms": round(seconds * 1000, 1),
-        "knowledge": wiring.knowledge.version,
+        "knowledge": knowledge.version,
         "client": call.client,
         **call.details,
     }

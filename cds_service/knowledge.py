@@ -1,8 +1,7 @@
 """A knowledge folder in memory: thresholds, facts, tables, ratings, wording, references.
 
-Frozen types only; `knowledge_loading` builds them and refuses a folder that is not
-perfectly well formed. The vocabulary of tests is small and closed on purpose: if a rule
-wants a new operator, add a fact kind in Python instead (house style §2.1).
+Frozen types only; `knowledge_loading` builds them and refuses a folder that is not perfectly
+well formed. If a rule wants a new operator, add a fact kind in Python (house style §2.1).
 """
 
 from collections.abc import Mapping
@@ -86,8 +85,10 @@ class FactDefinition:
     answers: Mapping[str, bool]
     """Indication code → value it sets, strength possible, dated today."""
     is_red_flag: bool = False
+    is_emergency: bool = False
+    """Nothing may delay the order while it is true, on whatever evidence (proof 2)."""
     is_internal: bool = False
-    """A building block of other facts: never asked, never listed in `missing`."""
+    """A part of other facts: never asked, never listed in `missing`."""
     has_card_line: bool = True
     """Whether its evidence is shown; false for facts that merely restate another."""
     implies: Mapping[str, bool] = field(default_factory=dict)

@@ -38,6 +38,7 @@ LOG_KEYS = (
     "indicators",
     "unreadable",
     "duration_ms",
+    "topic",
     "knowledge",
     "digest",
     "approval",

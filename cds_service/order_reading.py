@@ -28,16 +28,16 @@ from cds_service.orders import (
 )
 from cds_service.records import Chart, Concept, Reading
 from cds_service.terminology import Terminology
+from cds_service.text.clauses import LONGEST_TEXT
 from cds_service.text.places import AFFIRMED_STATES
 from cds_service.text.reading import TextState
+from cds_service.value_sets import CPT, LOINC
 
 INDICATION_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/indication"
 
 ORDER_TYPES = frozenset({"ServiceRequest", "ProcedureRequest", "DiagnosticOrder"})
 _ENDED = frozenset({"entered-in-error", "revoked", "completed", "cancelled"})
 
-_LOINC = "http://loinc.org"
-_CPT = "http://www.ama-assn.org/go/cpt"
 _GENERIC_SPINE_WORDS = re.compile(
     r"^\W{0,3}(?:MRI?|magnetic resonance(?: imaging)?)(?: (?:of )?(?:the )?(?:spine|back))?\W{0,3}$"
     r"|^\W{0,3}spine MRI?\W{0,3}$",
@@ -198,7 +198,7 @@ def _contrast_of_several(
         return ContrastOrdered.YES
     if not codes.isdisjoint(topic.no_contrast_codes):
         return ContrastOrdered.NO
-    words = " ".join(_exam_words(resource, code)[:1]).lower()
+    words = " ".join(_exam_words(resource, code)[:1]).lower()[:LONGEST_TEXT]
     words = _WITH.sub("with ", _WITHOUT.sub("without", words))
     if _WITH_CONTRAST.search(words):
         return ContrastOrdered.YES
@@ -344,7 +344,7 @@ def _is_contrast_only_code(code: Concept, contrast: _Contrast, topic: OrderDefin
     return (
         contrast.protocol is ImagingProtocol.WITH
         and not code.sets.isdisjoint(with_sets)
-        and any(c.system in {_CPT, _LOINC} for c in code.codings)
+        and any(c.system in {CPT, LOINC} for c in code.codings)
     )
 
 

@@ -38,6 +38,10 @@ _CONTRAST_OF = {
 }
 
 
+LUMBAR_EXAM = "Lumbar MRI"
+"""Not required of a folder, or every signed copy of `lumbar-mri` would have to be signed anew."""
+
+
 class Priority(StrEnum):
     """ServiceRequest.priority; absent means routine everywhere (§5, notes)."""
 
@@ -66,6 +70,12 @@ class OrderDefinition:
     """Members of the multi-region set whose exam is without contrast."""
     inflight_days: int = 90
     """Days for which an open order, or a registered exam, counts as still to come (§7.2)."""
+    exam_name: str = LUMBAR_EXAM
+    """What cards call the exam; a folder of another topic must say it."""
+
+    def set_of(self, protocol: str) -> str:
+        """Return the set that names a contrast; empty for a protocol that has none."""
+        return next((set_id for set_id, named in self.contrast_sets if named == protocol), "")
 
     @property
     def contrast_sets(self) -> tuple[tuple[str, ImagingProtocol], ...]:

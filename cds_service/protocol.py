@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cds_service import strict_json
-from cds_service.errors import MalformedRequest
+from cds_service.errors import MalformedRequest, TooLarge
 from cds_service.fhir import resource_ref
 from cds_service.json_schemas import Schema, is_array, is_object
 
@@ -37,6 +37,8 @@ _ISSUE_TYPES: Mapping[int, str] = {
 }
 """HTTP status → code of FHIR R4 `issue-type`."""
 
+MOST_DRAFTS = 1_000
+"""Entries of `draftOrders`; a large admission order set has about 200."""
 _MAY_BE_EMPTY = frozenset({"cards", "services"})
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -222,6 +224,8 @@ def _draft_entries(bundle: Mapping[str, object]) -> tuple[DraftEntry, ...]:
     entries = bundle.get("entry")
     if not is_array(entries):
         return ()
+    if len(entries) > MOST_DRAFTS:
+        raise TooLarge(f"context.draftOrders holds more than {MOST_DRAFTS} entries.")
     found = []
     for position, entry in enumerate(entries):
         if is_object(entry) and is_object(resource := entry.get("resource")):

@@ -1,6 +1,7 @@
 """Whether the service can answer hook calls, with what, and what an operator should know."""
 
 from cds_service import __version__
+from cds_service.knowledge import Knowledge
 from cds_service.modes import Mode
 from cds_service.store.rest import StoreDown
 from cds_service.wiring import Wiring
@@ -13,9 +14,9 @@ UNRECORDED = (
 
 def readiness(wiring: Wiring) -> tuple[bool, dict[str, object]]:
     """Return whether hook calls are answered, and the body of the readiness answer; no secrets."""
-    knowledge = wiring.knowledge
+    first, *others = (_state(topic.knowledge) for topic in wiring.topics)
     problems = wiring.gate.problems()
-    fault = _fault_of_database(wiring)
+    fault = fault_of_database(wiring)
     # Addresses inside the hospital: not for the page, which anybody may see.
     dead = [
         f"FHIR server {origin} does not answer; its sources are unreadable."
@@ -24,12 +25,9 @@ def readiness(wiring: Wiring) -> tuple[bool, dict[str, object]]:
     return not problems, {
         "status": "not-ready" if problems else "ready",
         "version": __version__,
-        "knowledge": {
-            "id": knowledge.id,
-            "version": knowledge.version,
-            "digest": knowledge.digest,
-            "approval": knowledge.approval.state,
-        },
+        "knowledge": first,
+        "otherKnowledge": others,
+        "siteFile": {"digest": wiring.site.digest},
         "mode": wiring.switch.current().value,
         "clientAuth": wiring.settings.client_auth.value,
         "database": {"kind": wiring.database.kind, "state": "down" if fault else "up"},
@@ -38,12 +36,21 @@ def readiness(wiring: Wiring) -> tuple[bool, dict[str, object]]:
     }
 
 
+def _state(knowledge: Knowledge) -> dict[str, object]:
+    return {
+        "id": knowledge.id,
+        "version": knowledge.version,
+        "digest": knowledge.digest,
+        "approval": knowledge.approval.state,
+    }
+
+
 def warnings_of(wiring: Wiring) -> list[str]:
     """Return what an operator should know, the worst first."""
-    return [*wiring.gate.problems(), *_warnings(wiring, _fault_of_database(wiring))]
+    return [*wiring.gate.problems(), *_warnings(wiring, fault_of_database(wiring))]
 
 
-def _fault_of_database(wiring: Wiring) -> str:
+def fault_of_database(wiring: Wiring) -> str:
     """Return why no record can be written, in a word; empty when it can."""
     try:
         wiring.database.check()

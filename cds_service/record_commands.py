@@ -1,10 +1,11 @@
-"""`cds-service record …`: the schema of the database, exports, and forgetting."""
+"""`cds-service record …` and `unmapped`: schema, exports, forgetting, and codes to map."""
 
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import click
 from cds_service.command_errors import reports_errors
 from cds_service.errors import SettingsError
 from cds_service.settings import Settings
+from cds_service.strict_json import dumps_readable
 
 if TYPE_CHECKING:
     from cds_service.store.database import Database
@@ -125,6 +127,38 @@ def upgrade_command() -> None:
         click.echo(f"The tables are up to date: {found}.")
     else:
         click.echo(f"The tables are of a later version ({found}, not {HEAD}): left as they are.")
+
+
+@click.command(
+    "unmapped",
+    epilog="Examples: cds-service unmapped --containing MR; cds-service unmapped --site-file, and "
+    "paste what fits under `orderCodes`.",
+)
+@click.option("--containing", default="", help="Only codes whose title or code holds this text.")
+@click.option("--site-file", "is_for_site", is_flag=True, help="As lines of a site file.")
+@click.option("--json", "is_json", is_flag=True, help="As JSON, for scripts.")
+@reports_errors
+def unmapped(*, containing: str, is_for_site: bool, is_json: bool) -> None:
+    """List order codes of the EHR that are neither standard nor in the site file.
+
+    An order that carries only such a code is recognised by its title at best. Codes are listed
+    once they have come for three patients; until then they may be somebody's name.
+    """
+    from cds_service.record.unmapped import read_unmapped  # noqa: PLC0415
+    from cds_service.terminal import print_unmapped, terminal, unmapped_lines  # noqa: PLC0415
+
+    with _database() as database:
+        found = read_unmapped(database)
+    sought = containing.casefold()
+    found = [u for u in found if sought in u.title.casefold() or sought in u.code.casefold()]
+    if is_json:
+        click.echo(dumps_readable([asdict(each) for each in found]))
+    elif not found:
+        click.echo("No unmapped code" + (f" holds “{containing}”." if containing else "."))
+    elif is_for_site:
+        click.echo("\n".join(unmapped_lines(found)))
+    else:
+        print_unmapped(terminal(), found)
 
 
 @contextmanager

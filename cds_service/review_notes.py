@@ -20,6 +20,18 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodeNote:
+    """One code of a value set, and where it was verified (a row of PROVENANCE.csv)."""
+
+    system: str
+    code: str
+    """Or a filter: `is-a M54.5`."""
+    display: str
+    source: str
+    confidence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ValueSetNote:
     """What a reviewer needs to know of one value set."""
 
@@ -35,6 +47,11 @@ class ValueSetNote:
     """Confidence letter → number of codes (PROVENANCE.csv)."""
     use: str
     """Why it is kept although nothing reads it yet; empty where something does."""
+    members: tuple[CodeNote, ...] = ()
+    words: tuple[str, ...] = ()
+    """Text patterns by which it is recognised."""
+    never: tuple[str, ...] = ()
+    """Text patterns that exclude."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

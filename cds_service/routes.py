@@ -5,13 +5,13 @@ Source: CDS Hooks 2.0, https://cds-hooks.hl7.org/2.0/#http-request_1, and the ta
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from flask import Blueprint, Flask, Response, g, request
 from gunicorn.http.errors import InvalidChunkSize, ParseException
 from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
-from cds_service import __version__, pages, strict_json
+from cds_service import __version__, committee_pages, pages, strict_json
 from cds_service.client_auth.gate import Credentials
 from cds_service.errors import (
     MalformedRequest,
@@ -22,6 +22,7 @@ from cds_service.errors import (
 )
 from cds_service.evaluate import Outcome, evaluate, orders_in_scope
 from cds_service.feedback import parse_feedback
+from cds_service.fhir import Resource
 from cds_service.http_frame import error_answer, finish
 from cds_service.knowledge import Knowledge, ServiceDescription
 from cds_service.left_out import is_left_out
@@ -42,7 +43,9 @@ from cds_service.record.decisions import JudgedCall
 from cds_service.registered_clients import RegisteredClient
 from cds_service.settings import Settings
 from cds_service.store.rest import StoreDown
-from cds_service.unmapped_codes import count_unmapped
+from cds_service.topics import Topic
+from cds_service.unmapped_codes import unmapped_codes
+from cds_service.what_if import MOST_LETTERS, answer, situation_of
 from cds_service.wiring import Call, Wiring, wire, wiring_of_app
 
 FEEDBACK_EXTENSION = "org.lumbar-mri-cds.feedback"
@@ -53,6 +56,7 @@ LEFT_OUT = "left-out"
 _SECONDS_AFTER_READING = 0.1
 """For judging, and for writing the record."""
 _LEAST_SECONDS_TO_RECORD = 0.1
+_SECONDS_TO_WONDER = 1.0
 _JSON_TYPES = frozenset({"application/json", "application/fhir+json"})
 
 hooks = Blueprint("hooks", __name__)
@@ -78,7 +82,7 @@ def call_service(service_id: str) -> Response:
     wiring = wiring_of_app()
     call = _begin(wiring, service_id)
     client = _admit(wiring, call)
-    service = _service(wiring.knowledge, service_id)
+    knowledge, service = _service(wiring, service_id)
     mode = strictest(wiring.switch.current(), client.mode if client else None)
     call.details |= {"hook": service.hook, "mode": mode.value}
     if mode is Mode.OFF:
@@ -88,13 +92,14 @@ def call_service(service_id: str) -> Response:
         hook_request = parse_request(body, service_hook=service.hook, service_id=service.id)
         call.details["hookInstance"] = uuid_in(hook_request.hook_instance)
         drafts = [draft.resource for draft in drafts_in_question(hook_request)]
-        wiring.metrics.count_unmapped(count_unmapped(drafts, wiring.site.order_codes))
-        if not orders_in_scope(wiring.knowledge, hook_request, wiring.site):
-            return _json(_answer([], [], mode))
+        is_ours = bool(orders_in_scope(knowledge, hook_request, wiring.site))
+    _note_unmapped(wiring, call, hook_request, drafts)
+    if not is_ours:
+        return _json(_answer([], [], mode))
     reading_since = time.perf_counter()
     sources = complete(
         hook_request,
-        wiring.knowledge,
+        knowledge,
         allowed_servers=client.fhir_servers if client else wiring.settings.fhir_servers,
         reader=wiring.reader,
         budget_seconds=max(_seconds_left(wiring.settings, call) - _SECONDS_AFTER_READING, 0.0),
@@ -104,19 +109,19 @@ def call_service(service_id: str) -> Response:
     call.reading_seconds = time.perf_counter() - reading_since
     with wiring.judging:
         outcome = evaluate(
-            wiring.knowledge,
+            knowledge,
             hook_request,
             sources,
             today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
             zone=wiring.settings.time_zone,
             site=wiring.site,
-            form=wiring.form_for(client),
+            form=wiring.form_for(client, knowledge),
         )
     wiring.metrics.count_foreign(outcome.foreign_resources)
     if mode is Mode.LIVE and is_left_out(hook_request, wiring.site.left_out):
         call.details["mode"] = LEFT_OUT
     shown = outcome.cards if call.details["mode"] == Mode.LIVE else ()
-    _record(wiring, call, hook_request, outcome)
+    _record(wiring, knowledge, call, hook_request, outcome)
     _note(wiring, call, shown, outcome.decisions)
     return _json(_answer(shown, outcome.decisions, mode))
 
@@ -127,7 +132,7 @@ def feedback(service_id: str) -> Response:
     wiring = wiring_of_app()
     call = _begin(wiring, service_id, is_hook_call=False)
     _admit(wiring, call)
-    service = _service(wiring.knowledge, service_id)
+    _, service = _service(wiring, service_id)
     entries = parse_feedback(_json_body())
     try:
         receipt = wiring.feedback.keep(
@@ -162,6 +167,12 @@ def ready() -> Response:
     return _json(strip_empty(body), status=200 if is_ready else 503)
 
 
+@hooks.get("/openapi.json")
+def openapi() -> Response:
+    """Answer the OpenAPI document of all that is answered, open like discovery."""
+    return Response(wiring_of_app().document, content_type="application/json")
+
+
 @hooks.get("/metrics")
 def metrics() -> Response:
     """Answer all metrics in Prometheus text form."""
@@ -172,16 +183,59 @@ def metrics() -> Response:
 def front_page() -> Response:
     """Answer the page for people."""
     wiring = wiring_of_app()
-    return _page(pages.front_page(wiring.knowledge, __version__, warnings_of(wiring)))
+    return _page(
+        pages.front_page(
+            [topic.knowledge for topic in wiring.topics], __version__, warnings_of(wiring)
+        )
+    )
 
 
 @hooks.get("/knowledge/<knowledge_id>")
 def review(knowledge_id: str) -> Response:
     """Answer the review page of the running knowledge, for clinicians."""
     wiring = wiring_of_app()
-    if knowledge_id != wiring.knowledge.id:
-        raise UnknownService("There is no knowledge with this id; see /.")
-    return _page(pages.review_page(wiring.knowledge, wiring.review))
+    return _committee_page(committee_pages.review_page(_topic(wiring, knowledge_id)))
+
+
+@hooks.get("/knowledge/<knowledge_id>/value-sets")
+def value_sets(knowledge_id: str) -> Response:
+    """Answer the value sets of the running knowledge, each code with where it was verified."""
+    topic = _topic(wiring_of_app(), knowledge_id)
+    return _committee_page(committee_pages.value_sets_page(topic))
+
+
+@hooks.get("/knowledge/<knowledge_id>/what-if")
+def what_if(knowledge_id: str) -> Response:
+    """Answer what the tables say of facts that somebody chooses; no patient is involved."""
+    wiring = wiring_of_app()
+    knowledge = _topic(wiring, knowledge_id).knowledge
+    if len(request.query_string) > MOST_LETTERS:
+        raise TooLarge(f"The query has more than {MOST_LETTERS} letters.")
+    today = wiring.clock().astimezone(wiring.settings.time_zone).date()
+    given = situation_of(request.args.items(multi=True), knowledge, today=today)
+    # The page is open to all: however many ask, one processor at most is busy with it, and calls
+    # of EHRs go on between two answers.
+    if not wiring.wondering.acquire(timeout=_SECONDS_TO_WONDER):
+        raise overloaded()
+    try:
+        with wiring.judging:
+            answered = answer(given, knowledge)
+        return _committee_page(committee_pages.what_if_page(knowledge, answered))
+    finally:
+        wiring.wondering.release()
+
+
+@hooks.get(committee_pages.SCRIPT_PATH)
+def review_script() -> Response:
+    """Answer the script that searches in the committee's pages."""
+    return Response(committee_pages.script(), content_type="text/javascript; charset=utf-8")
+
+
+def _topic(wiring: Wiring, knowledge_id: str) -> Topic:
+    for topic in wiring.topics:
+        if topic.knowledge.id == knowledge_id:
+            return topic
+    raise UnknownService("There is no knowledge with this id; see /.")
 
 
 def _begin(wiring: Wiring, service_id: str, *, is_hook_call: bool = True) -> Call:
@@ -218,10 +272,21 @@ def _admit(wiring: Wiring, call: Call) -> RegisteredClient | None:
     return client
 
 
-def _service(knowledge: Knowledge, service_id: str) -> ServiceDescription:
-    for service in knowledge.services:
-        if service.id == service_id:
-            return service
+def _note_unmapped(
+    wiring: Wiring, call: Call, hook_request: HookRequest, drafts: Iterable[Resource]
+) -> None:
+    """Count the orders whose codes only their EHR knows, and remember the codes."""
+    if codes := unmapped_codes(drafts, wiring.mapped_codes):
+        wiring.metrics.count_unmapped(len(codes))
+        wiring.unmapped.note(
+            codes, client=call.client, patient_id=hook_request.patient_id, at=wiring.clock()
+        )
+
+
+def _service(wiring: Wiring, service_id: str) -> tuple[Knowledge, ServiceDescription]:
+    served = wiring.served(service_id)
+    if served is not None:
+        return served[0].knowledge, served[1]
     raise UnknownService("There is no service with this id; see /cds-services.")
 
 
@@ -254,7 +319,9 @@ def _answer(
     return hook_answer(cards, decisions, mode="" if mode is Mode.LIVE else mode.value)
 
 
-def _record(wiring: Wiring, call: Call, hook_request: HookRequest, outcome: Outcome) -> None:
+def _record(
+    wiring: Wiring, knowledge: Knowledge, call: Call, hook_request: HookRequest, outcome: Outcome
+) -> None:
     """Commit what was decided before it is answered.
 
     A store that is down costs the clinician nothing: the card leaves without its record, which
@@ -264,6 +331,7 @@ def _record(wiring: Wiring, call: Call, hook_request: HookRequest, outcome: Outc
     judged = JudgedCall(
         decided_at=wiring.clock(),
         client=call.client,
+        knowledge=knowledge,
         service=call.service_id,
         hook=hook_request.hook,
         hook_instance=uuid_in(hook_request.hook_instance),
@@ -301,8 +369,12 @@ def _json(body: object, *, status: int = 200) -> Response:
     return Response(strict_json.dumps(body), status=status, content_type="application/json")
 
 
-def _page(html: str) -> Response:
+def _committee_page(html: str) -> Response:
+    return _page(html, policy=committee_pages.CONTENT_SECURITY_POLICY)
+
+
+def _page(html: str, *, policy: str = pages.CONTENT_SECURITY_POLICY) -> Response:
     answer = Response(html, content_type="text/html; charset=utf-8")
-    answer.headers["Content-Security-Policy"] = pages.CONTENT_SECURITY_POLICY
+    answer.headers["Content-Security-Policy"] = policy
     answer.headers["Referrer-Policy"] = "no-referrer"
     return answer

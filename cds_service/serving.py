@@ -13,7 +13,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,18 +25,18 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
-from cds_service.app import create_app, utc_now
+from cds_service.app import Extension, create_app, utc_now
 from cds_service.call_worker import CallWorker
 from cds_service.client_auth.gate import check_clients
 from cds_service.client_auth.seen_tokens import store_for
 from cds_service.errors import KnowledgeError, SettingsError
-from cds_service.knowledge import Knowledge
 from cds_service.observability import set_up_logging, share_metrics
 from cds_service.rate_limits import rate_limits_for
 from cds_service.settings import Settings
 from cds_service.site_file import SiteFile, load_site_file
 from cds_service.store.database import Database
 from cds_service.store.rest import StoreDown
+from cds_service.topics import Topic
 
 if TYPE_CHECKING:
     from gunicorn._types import _WSGIAppType
@@ -70,13 +70,15 @@ class ServingOptions:
 def serve(
     settings: Settings,
     *,
-    load: Callable[[], tuple[Knowledge, str]],
+    load: Callable[[], Sequence[Topic]],
     options: ServingOptions | None = None,
     clock: Callable[[], datetime] = utc_now,
+    extend: Extension | None = None,
 ) -> None:
     """Serve until told to stop; ends the process with exit code 0 after a graceful stop.
 
-    `load` returns the knowledge and its review page (Markdown), now and on each SIGHUP. Raises
+    `load` returns what is served, the bundled topic first, now and on each SIGHUP; `extend` adds to
+    the application of each worker (the test EHR of the demo). Raises
     SettingsError or KnowledgeError when site file or knowledge cannot be used at the start.
     """
     set_up_logging()
@@ -84,7 +86,7 @@ def serve(
     _require_free(chosen.bind)
     # The models that write suggestions are slow to import: once, before the workers are forked.
     importlib.import_module("fhir.resources.R4B.servicerequest")
-    server = _Server(settings, load, chosen, clock)
+    server = _Server(settings, load, chosen, clock, extend)
     _prepare_database(settings)
     # What is loaded by now stays in pages that the workers share.
     gc.collect()
@@ -132,15 +134,17 @@ class _Server(BaseApplication):
     def __init__(
         self,
         settings: Settings,
-        load: Callable[[], tuple[Knowledge, str]],
+        load: Callable[[], Sequence[Topic]],
         options: ServingOptions,
         clock: Callable[[], datetime],
+        extend: Extension | None,
     ) -> None:
         self._settings = settings
         self._load = load
-        self._knowledge, self._review = load()
+        self._topics = load()
         self._options = options
         self._clock = clock
+        self._extend = extend
         self._site = _checked_site(settings)
         self._metrics_directory = Path(tempfile.mkdtemp(prefix="cds-metrics-"))
         super().__init__()
@@ -174,14 +178,19 @@ class _Server(BaseApplication):
 
     def load(self) -> "_WSGIAppType":
         """Build the application; called once in each worker."""
-        return create_app(  # type: ignore[return-value]  # the stub's environ is any mapping
+        first, *others = self._topics
+        app = create_app(
             self._settings,
-            knowledge=self._knowledge,
+            knowledge=first.knowledge,
+            review=first.review,
+            others=others,
             clock=self._clock,
             site=self._site,
-            review=self._review,
             shared_metrics=self._metrics_directory,
         )
+        if self._extend is not None:
+            self._extend(app)
+        return app  # type: ignore[return-value]  # the stub's environ is any mapping
 
     def reload(self) -> None:
         """Read site file and knowledge again (SIGHUP); what is faulty is reported, and not used."""
@@ -190,34 +199,34 @@ class _Server(BaseApplication):
         except SettingsError as error:
             logger.error("site file not reloaded", extra={"reason": str(error)})  # noqa: TRY400  # the text is the report; a trace adds nothing
         try:
-            self._knowledge, self._review = self._load()
+            self._topics = self._load()
         except (KnowledgeError, SettingsError) as error:
             logger.error("knowledge not reloaded", extra={"reason": str(error)})  # noqa: TRY400  # as above
-        logger.info(
-            "reloaded",
-            extra={
-                "knowledge": self._knowledge.version,
-                "digest": self._knowledge.digest,
-                "approval": self._knowledge.approval.state,
-            },
-        )
+        self._log_topics("reloaded")
         super().reload()
 
     def _when_ready(self, arbiter: Arbiter) -> None:
         for listener in arbiter.LISTENERS:
             # Connections inherit it: an answer never waits for its client to take it.
             listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BYTES_KEPT_FOR_CLIENTS)
-        logger.info(
+        self._log_topics(
             "serving",
-            extra={
-                "address": ", ".join(map(str, arbiter.LISTENERS)),
-                "workers": self._options.workers,
-                "threads": self._options.threads,
-                "knowledge": self._knowledge.version,
-                "digest": self._knowledge.digest,
-                "approval": self._knowledge.approval.state,
-            },
+            address=", ".join(map(str, arbiter.LISTENERS)),
+            workers=self._options.workers,
+            threads=self._options.threads,
         )
+
+    def _log_topics(self, message: str, **details: object) -> None:
+        """Log one line for each topic: which knowledge is in force."""
+        for topic in self._topics:
+            knowledge = topic.knowledge
+            known = {
+                "topic": knowledge.id,
+                "knowledge": knowledge.version,
+                "digest": knowledge.digest,
+                "approval": knowledge.approval.state,
+            }
+            logger.info(message, extra={**details, **known})
 
     def _on_exit(self, _arbiter: Arbiter) -> None:
         shutil.rmtree(self._metrics_directory, ignore_errors=True)

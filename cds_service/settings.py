@@ -66,7 +66,7 @@ DESCRIPTIONS = tuple(
         (
             "FHIR_SERVERS",
             "none",
-            "FHIR base URLs that a call may name, with CDS_CLIENT_AUTH=off; separated by blanks.",
+            "FHIR base URLs a call may name with CDS_CLIENT_AUTH=off, by blanks; `try`: the first.",
         ),
         (
             "CA_FILE",
@@ -95,6 +95,11 @@ DESCRIPTIONS = tuple(
             "SQLAlchemy URL of the record and the seen tokens; `postgresql://…` in production.",
         ),
         (
+            "DATABASE_URL_FILE",
+            "none",
+            "A file that holds CDS_DATABASE_URL, for a URL with a password. Read at start.",
+        ),
+        (
             "RETENTION_DAYS",
             "400",
             "Days that `cds-service record forget` keeps of the record; 1 to 36500.",
@@ -104,6 +109,7 @@ DESCRIPTIONS = tuple(
             "none",
             "Keeps the seen tokens, in place of the database, and counts calls, for all replicas.",
         ),
+        ("REDIS_URL_FILE", "none", "A file that holds CDS_REDIS_URL. Read at start."),
         (
             "TIME_BUDGET_MS",
             "1500",
@@ -184,11 +190,11 @@ class Settings:
             ),
             mode=reader.read("MODE", _choice(Mode), usual.mode),
             switch_file=reader.read("SWITCH_FILE", Path, usual.switch_file),
-            database_url=reader.read("DATABASE_URL", _url_of_any_scheme, usual.database_url),
+            database_url=reader.read_secret("DATABASE_URL", _url_of_any_scheme, usual.database_url),
             retention_days=reader.read(
                 "RETENTION_DAYS", _whole_number(1, 36_500), usual.retention_days
             ),
-            redis_url=reader.read("REDIS_URL", _url_of_any_scheme, usual.redis_url),
+            redis_url=reader.read_secret("REDIS_URL", _url_of_any_scheme, usual.redis_url),
             time_budget_ms=reader.read(
                 "TIME_BUDGET_MS", _whole_number(100, 30_000), usual.time_budget_ms
             ),
@@ -220,6 +226,22 @@ class _Reader:
         except ValueError as error:
             self._problems.append(f"{PREFIX}{name}: {error}")
             return default
+
+    def read_secret(self, name: str, parse: Callable[[str], _T], default: _T) -> _T:
+        """Read a setting that may stand in a file named by `…_FILE`; messages never repeat it."""
+        by_file = f"{PREFIX}{name}_FILE"
+        named = self._values.get(by_file, "")
+        if not named:
+            return self.read(name, parse, default)
+        if self._values.get(PREFIX + name):
+            self._problems.append(f"{by_file}: {PREFIX}{name} is set too; keep one of them")
+        try:
+            return parse(Path(named).read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError):
+            self._problems.append(f"{by_file}: is not a file that can be read")
+        except ValueError as error:
+            self._problems.append(f"{by_file}: what the file holds {error}")
+        return default
 
     def finish(self) -> None:
         if self._problems:

@@ -3,15 +3,18 @@
 The schema is `schemas/site-file.json`.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from cds_service.client_profiles import STANDARD_FORM, CardForm, ClientProfile
 from cds_service.errors import SettingsError
 from cds_service.json_schemas import Schema
 from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
 from cds_service.left_out import LeftOut, left_out_in
+from cds_service.names_in_folders import BUNDLED_TOPIC
 from cds_service.order_reading import NO_SITE_CODES, SiteCodes
 from cds_service.orders import ImagingProtocol
 from cds_service.registered_clients import (
@@ -24,7 +27,17 @@ from cds_service.registered_clients import (
 from cds_service.value_sets import canonical_system
 
 _SCHEMA = Schema("site-file")
-_NOT_A_LUMBAR_MRI = "none"
+_NOT_THIS_EXAM = "none"
+_Parts: TypeAlias = tuple[str, str, str, str]
+"""System, code, title, protocol."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicCodes:
+    """A site's codes for one topic: the same number may mean different exams in two of them."""
+
+    order_codes: SiteCodes = NO_SITE_CODES
+    exam_codes: SiteCodes = NO_SITE_CODES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +48,8 @@ class SiteFile:
     """Codes and titles of draft orders."""
     exam_codes: SiteCodes = NO_SITE_CODES
     """Codes and titles of exams in the chart."""
+    other_topics: Mapping[str, TopicCodes] = field(default_factory=dict)
+    """Codes of topics other than the bundled one, whose codes are the two above."""
     profile: ClientProfile = ClientProfile.STANDARD
     """Of a call whose client is not known; that of the only client where the file names one."""
     clients: tuple[RegisteredClient, ...] = ()
@@ -44,6 +59,23 @@ class SiteFile:
     """Requesters and departments that are shown nothing."""
     form: CardForm = STANDARD_FORM
     """Of cards for a call whose client is not known."""
+    digest: str = field(default="", compare=False)
+    """`sha256:…` of the file, for readiness: which file runs. Empty without a file."""
+
+    def for_topic(self, topic: str) -> "SiteFile":
+        """Return the site file with the codes of this topic only."""
+        if topic == BUNDLED_TOPIC:
+            return self
+        codes = self.other_topics.get(topic, TopicCodes())
+        return replace(self, order_codes=codes.order_codes, exam_codes=codes.exam_codes)
+
+    @property
+    def order_codes_of_all_topics(self) -> SiteCodes:
+        """What the site has mapped of orders, whatever the topic: not unmapped, that is."""
+        all_codes = dict(self.order_codes.by_code)
+        for codes in self.other_topics.values():
+            all_codes |= codes.order_codes.by_code
+        return SiteCodes(by_code=all_codes)
 
     def form_for(self, client: RegisteredClient | None) -> CardForm:
         """Return the form of the cards for a client."""
@@ -66,7 +98,8 @@ def load_site_file(path: Path | None) -> SiteFile:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{path}: cannot be read as UTF-8 text") from None
-    return parse_site_file(text, name=path.name)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return replace(parse_site_file(text, name=path.name), digest=f"sha256:{digest}")
 
 
 def parse_site_file(text: str, *, name: str) -> SiteFile:
@@ -89,8 +122,15 @@ def parse_site_file(text: str, *, name: str) -> SiteFile:
     if problems.found:
         raise SettingsError("\n".join(problems.found))
     return SiteFile(
-        order_codes=order_codes,
-        exam_codes=exam_codes,
+        order_codes=order_codes.get(BUNDLED_TOPIC, NO_SITE_CODES),
+        exam_codes=exam_codes.get(BUNDLED_TOPIC, NO_SITE_CODES),
+        other_topics={
+            topic: TopicCodes(
+                order_codes=order_codes.get(topic, NO_SITE_CODES),
+                exam_codes=exam_codes.get(topic, NO_SITE_CODES),
+            )
+            for topic in sorted({*order_codes, *exam_codes} - {BUNDLED_TOPIC})
+        },
         profile=profile,
         clients=clients,
         proxy=proxy,
@@ -145,12 +185,20 @@ def _map(node: Node | None, key: str) -> Mapping[str, str]:
     return {str(k): str(v) for k, v in members.items()} if isinstance(members, dict) else {}
 
 
-def _site_codes(root: Node, key: str, problems: Problems) -> SiteCodes:
-    """Return one map of the file; the same code with two protocols is a problem."""
+def _site_codes(root: Node, key: str, problems: Problems) -> dict[str, SiteCodes]:
+    """Return one map of the file by topic; the same code with two protocols is a problem."""
+    entries = _entries(root.member(key))
+    return {
+        topic: _codes_of([(place, parts) for of, place, parts in entries if of == topic], problems)
+        for topic in dict.fromkeys(topic for topic, _, _ in entries)
+    }
+
+
+def _codes_of(entries: Iterable[tuple[Node, _Parts]], problems: Problems) -> SiteCodes:
     by_code: dict[tuple[str, str], ImagingProtocol | None] = {}
     by_title: dict[str, ImagingProtocol | None] = {}
-    for place, system, code, title, protocol in _entries(root.member(key)):
-        wanted = None if protocol == _NOT_A_LUMBAR_MRI else ImagingProtocol(protocol)
+    for place, (system, code, title, protocol) in entries:
+        wanted = None if protocol == _NOT_THIS_EXAM else ImagingProtocol(protocol)
         # Orders are looked up by the canonical name of a system, however it is spelt here.
         if code and by_code.setdefault((canonical_system(system), code), wanted) != wanted:
             problems.report(place, "this code stands twice with different protocols")
@@ -159,19 +207,25 @@ def _site_codes(root: Node, key: str, problems: Problems) -> SiteCodes:
     return SiteCodes(by_code=by_code, by_title=by_title)
 
 
-def _entries(node: Node | None) -> list[tuple[Node, str, str, str, str]]:
-    """List place, system, code, title and protocol of either form; the schema has been checked."""
+def _entries(node: Node | None) -> list[tuple[str, Node, _Parts]]:
+    """List topic, place and parts of either form; the schema has been checked."""
     if node is None or isinstance(node.value, str):
         return []
     if isinstance(node.value, dict):
-        return [(member, *_key_parts(key), str(member.value)) for key, member in node.value.items()]
+        return [
+            (BUNDLED_TOPIC, member, (*_key_parts(key), str(member.value)))
+            for key, member in node.value.items()
+        ]
     return [
         (
+            item.text_at("topic") or BUNDLED_TOPIC,
             item,
-            item.text_at("system"),
-            item.text_at("code"),
-            item.text_at("title"),
-            item.text_at("protocol"),
+            (
+                item.text_at("system"),
+                item.text_at("code"),
+                item.text_at("title"),
+                item.text_at("protocol"),
+            ),
         )
         for item in node.value
     ]

@@ -1,6 +1,8 @@
 """Cards and decisions on a terminal, the way a clinician and a developer would read them."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
@@ -9,6 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cds_service.decision import Decision
+
+if TYPE_CHECKING:
+    from cds_service.record.unmapped import UnmappedCode  # would bring SQLAlchemy to every start
 
 _STYLES = {"info": "blue", "warning": "yellow", "critical": "red"}
 _WIDTH = 100
@@ -88,3 +93,30 @@ def explain(console: Console, decision: Decision) -> None:
         said = Text("; ".join(evidence.text for evidence in finding.evidence))
         facts.add_row(f"{definition.id} {definition.number}", f"{value}{strength}", said)
     console.print(facts)
+
+
+def print_unmapped(console: Console, codes: Sequence["UnmappedCode"]) -> None:
+    """Print codes that a site may want to map, the most frequent first."""
+    table = Table("Orders", "Last seen", "Code", "Title", "System", "Client", box=None)
+    for each in codes:
+        table.add_row(
+            str(each.orders),
+            f"{each.last_seen_at:%Y-%m-%d}",
+            Text(each.code),
+            Text(each.title),
+            Text(each.system),
+            Text(each.client),
+        )
+    console.print(table)
+
+
+def unmapped_lines(codes: Sequence["UnmappedCode"]) -> Iterator[str]:
+    """Yield entries of `orderCodes` for an analyst to complete; JSON strings are YAML too."""
+    yield "orderCodes:  # protocol: without, with, without-and-with, unspecified, multiregion, none"
+    for each in codes:
+        # The site file takes a code with its system only; without one, the title is what counts.
+        members = (
+            {"system": each.system, "code": each.code} if each.system else {"title": each.title}
+        )
+        fields = ", ".join(f"{name}: {json.dumps(value)}" for name, value in members.items())
+        yield f"  - {{{fields}, protocol: CHOOSE}}  # {each.orders} orders: {each.title}"

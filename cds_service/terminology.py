@@ -8,14 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cds_service.errors import TooLarge
 from cds_service.fhir import Resource, codeables, objects, text_of
 from cds_service.findings import Strength
 from cds_service.records import Coding, Concept
-from cds_service.text.clauses import plain
+from cds_service.text.clauses import LONGEST_TEXT, plain
 from cds_service.text.patterns import ReadingOption
 from cds_service.text.places import ReadClause, read_clauses_of
 from cds_service.text.reading import BY_WEIGHT, NOTHING_SAID, TextReading, TextState, read_clauses
 from cds_service.value_sets import ValueSets, canonical_system
+
+MOST_READ = 4_000_000
+"""Characters read in one call, each text once for each value set that it may name.
+
+Some seconds of work. The charts of our stories need at most 2,000.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +38,11 @@ class Said:
     code: Coding | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Readings:
     """What was read during one call. It dies with the call: chart text is never kept."""
 
+    left: int = MOST_READ
     clauses: dict[str, tuple[ReadClause, ...]] = field(default_factory=dict)
     candidates: dict[str, frozenset[str]] = field(default_factory=dict)
     said: dict[tuple[str, str], TextReading] = field(default_factory=dict)
@@ -153,8 +161,12 @@ class Terminology:
 
     def _read_one(self, text: str, set_id: str) -> TextReading:
         key = (text, set_id)
-        if self._readings is not None and key in self._readings.said:
-            return self._readings.said[key]
+        if self._readings is not None:
+            if key in self._readings.said:
+                return self._readings.said[key]
+            self._readings.left -= min(len(text), LONGEST_TEXT)
+            if self._readings.left < 0:
+                raise TooLarge("The orders and the chart hold more free text than can be read.")
         patterns = self._value_sets.patterns(set_id)
         reading = (
             NOTHING_SAID

@@ -131,6 +131,7 @@ def decided(
         terminology=site.terminology.for_call(),
         episode=episode,
         findings=known,
+        exam_name=site.order.exam_name,
     )
     picture = ClinicalPicture(
         facts=site.facts,

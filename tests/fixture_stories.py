@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
-from ruamel.yaml import YAML
+import yaml
 
 FIXTURES = Path(__file__).parent.parent / "fhir_fixtures"
 STORY_FILES = ("stories.yaml", "stories-repeat.yaml", "stories-safety.yaml")
@@ -116,7 +116,7 @@ def as_of() -> str:
 
 @cache
 def _document(file: str) -> Mapping[str, Json]:
-    loaded = YAML(typ="safe", pure=True).load(FIXTURES / file)
+    loaded = yaml.load((FIXTURES / file).read_text("utf-8"), Loader=yaml.CSafeLoader)
     if not isinstance(loaded, dict):
         raise TypeError(f"{file}: not a mapping")
     return loaded

@@ -17,16 +17,18 @@ import sys
 from datetime import datetime
 
 from cds_service.app import utc_now
-from cds_service.knowledge_loading.folders import find_folders
-from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.serving import ServingOptions, serve
 from cds_service.settings import Settings
+from cds_service.topics import Topic, load_topics
 
 moment = sys.argv[1]
 settings = Settings.from_environ(os.environ)
 serve(
     settings,
-    load=lambda: (load_knowledge(find_folders(settings.hooks_path)[0].folder), ""),
+    load=lambda: [
+        Topic(knowledge=each)
+        for each in load_topics(settings.hooks_path, require_approval=settings.require_approval)
+    ],
     options=ServingOptions(bind="127.0.0.1:0", workers=2, threads=4),
     clock=(lambda: datetime.fromisoformat(moment)) if moment else utc_now,
 )

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import requests
 from click.testing import CliRunner, Result
 from conftest import ROOT
 from fixture_stories import FIXTURES, as_of
@@ -15,7 +16,7 @@ from http_service import decisions_of, post
 
 from cds_service.cli import main
 from cds_service.date_shift import shift_dates
-from cds_service.demo import load_stories
+from cds_service.demo_stories import load_stories, marked
 
 REQUEST = FIXTURES / "requests/lumbar-mri/acute-back-pain-ten-days.order-select.json"
 
@@ -53,6 +54,43 @@ def test_the_day_of_the_call_decides() -> None:
     answer = _run("evaluate", str(REQUEST), "--as-of", "2026-05-01", "--json")
 
     assert "S4b" == json.loads(answer.stdout)["extension"]["org.lumbar-mri-cds.decisions"][0]["row"]
+
+
+def test_the_timeline_is_drawn_into_the_file_that_is_named(tmp_path: Path) -> None:
+    target = tmp_path / "out.svg"
+
+    answer = _run("evaluate", str(REQUEST), "--as-of", as_of(), "--timeline", str(target))
+
+    assert answer.exit_code == 0
+    assert f"{target} written" in answer.stderr
+    assert target.read_text("utf-8").startswith("<svg ")
+    assert "Low back pain since 2026-03-06 (10 days)" in target.read_text("utf-8")
+
+
+def test_each_order_has_a_timeline_of_its_own(tmp_path: Path) -> None:
+    request = json.loads(REQUEST.read_text("utf-8"))
+    (first,) = request["context"]["draftOrders"]["entry"]
+    second = {"resource": {**first["resource"], "id": "another", "priority": "stat"}}
+    request["context"]["draftOrders"]["entry"] = [first, second]
+    request["context"].pop("selections")
+    target = tmp_path / "out.svg"
+
+    answer = _run(
+        *("evaluate", "-", "--as-of", as_of(), "--timeline", str(target)),
+        stdin=json.dumps(request),
+    )
+
+    assert answer.exit_code == 0, answer.stderr
+    assert ["out-2.svg", "out.svg"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_a_timeline_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    target = tmp_path / "nowhere" / "out.svg"
+
+    answer = _run("evaluate", str(REQUEST), "--as-of", as_of(), "--timeline", str(target))
+
+    assert answer.exit_code == 2
+    assert f"Error: {target} cannot be written: No such file or directory\n" == answer.stderr
 
 
 def test_a_request_may_come_by_standard_input() -> None:
@@ -113,14 +151,31 @@ def test_demo_without_its_patients_says_what_to_do(tmp_path: Path) -> None:
     assert "--fixtures" in answer.stderr
 
 
-def test_demo_judges_its_patients_of_today_as_worked_out_by_hand() -> None:
-    command = [sys.executable, "-m", "cds_service", "demo", "--once"]
-    done = subprocess.run(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+def test_demo_takes_only_fhir_servers_that_the_service_would_read() -> None:
+    answer = _run("demo", "--once", "--fhir-server", "http://ehr.example/fhir")
 
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert "15 orders judged, 15 with the rows that were worked out by hand." in done.stdout
+    assert answer.exit_code == 2
+    assert "--fhir-server http://ehr.example/fhir: must be an https address" in answer.stderr
+
+
+def test_demo_judges_its_patients_of_today_and_leaves_no_service_behind() -> None:
+    command = [sys.executable, "-u", "-m", "cds_service", "demo"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        said = ""
+        while "Test EHR: " not in said and (line := demo.stdout.readline()):
+            said += line
+        url = said.rpartition("Test EHR: ")[2].split()[0]
+        assert requests.get(f"{url}health/ready", timeout=20).ok
+        demo.terminate()
+        said += demo.stdout.read()
+
+    assert demo.returncode == 0, said[-2000:]
+    assert "15 orders judged, 15 with the rows that were worked out by hand." in said
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{url}health/ready", timeout=20)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +199,7 @@ def test_dates_of_the_demo_move_together(value: object, shifted: object) -> None
 def test_demo_comes_out_the_same_on_any_day(start: str) -> None:
     first = date.fromisoformat(start)
     for day in (first + timedelta(days=n) for n in range(0, 15, 2)):
-        for story in load_stories(FIXTURES, day):
+        for story in marked(load_stories(FIXTURES, day)):
             if "prefetch" not in story.request:
                 continue
             answer = post(story.request, day=day.isoformat())

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from html.parser import HTMLParser
 from typing import Any
@@ -22,7 +23,10 @@ from http_service import LUMBAR_MRI, client, fire, hook_request, post
 from markdown_it import MarkdownIt
 
 from cds_service.card_text import https_address
-from cds_service.pages import front_page, review_page
+from cds_service.committee_pages import review_page, value_sets_page, what_if_page
+from cds_service.pages import front_page
+from cds_service.topics import Topic
+from cds_service.what_if import answer, situation_of
 
 HOSTILE = (*MARKUP, *INVISIBLE, "unbroken" * 40)
 FREE_TEXT = frozenset(
@@ -271,10 +275,25 @@ def test_hostile_knowledge_is_text_on_the_pages_for_people() -> None:
     """The pages show words of a site's own knowledge and settings; nothing of a chart."""
     hostile = "</h1><script>alert(1)</script>"
     changed = dataclasses.replace(knowledge(), title=hostile, version=hostile)
-    front = Dom(front_page(changed, hostile, [hostile]))
-    review = Dom(review_page(changed, f"{hostile}\n\n[x](javascript:alert(1))\n\n<img src=x>"))
+    front = Dom(front_page([changed], hostile, [hostile]))
+    notes = tuple(
+        dataclasses.replace(note, title=hostile, words=(f"` {hostile}",))
+        for note in changed.value_set_notes
+    )
+    facts = tuple(dataclasses.replace(fact, says=hostile) for fact in changed.facts)
+    changed = dataclasses.replace(changed, value_set_notes=notes, facts=facts)
+    markdown = f"{hostile}\n\n[x](javascript:alert(1))\n\n<img src=x>"
+    topic = Topic(knowledge=changed, review=markdown)
+    given = situation_of([("fever_infection", "true")], changed, today=date(2026, 3, 16))
+    pages = [review_page(topic), value_sets_page(topic)]
+    pages.append(what_if_page(changed, answer(given, changed)))
+    whole = re.compile(r'<script src="(\.\./)+assets/review\.js" defer></script>')
+    led = re.compile(r"https://|[a-z./?-]*(#|$)")
 
-    for page in (front, review):
+    for page in (front, *(Dom(whole.sub("", text)) for text in pages)):
         assert not {"script", "img", "iframe"} & page.tags
-        assert not {link for link in page.links if not link.startswith("/")}
-        assert page.attributes <= {"lang", "charset", "class", "href"}
+        assert not {link for link in page.links if not led.match(link)}
+        assert page.attributes <= {
+            *("lang", "charset", "class", "href", "name", "content", "id", "hidden", "role"),
+            *("type", "method", "action", "value", "selected"),
+        }

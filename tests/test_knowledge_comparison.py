@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from bundled import knowledge
 from click.testing import CliRunner, Result
-from ruamel.yaml import YAML
 from test_proofs import BROKEN, FOLDER, BrokenTable, block_of
 
 from cds_service.cli import main
@@ -267,6 +267,6 @@ def test_without_the_solver_cases_and_content_are_compared(
 def test_examples_have_different_names(folder: Path) -> None:
     BrokenTable.read(BROKEN / "emergency-behind-cancer.yaml").apply(folder)
     text = "\n".join(("cases:", *(region.case for region in compared(folder).regions or ())))
-    names = [case["case"] for case in YAML(typ="safe").load(text)["cases"]]
+    names = [case["case"] for case in yaml.safe_load(text)["cases"]]
 
     assert len(names) == len(set(names))

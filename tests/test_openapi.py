@@ -21,6 +21,7 @@ from cds_service.cli import main
 from cds_service.error_translation import stable_codes
 from cds_service.json_schemas import schema_content
 from cds_service.protocol import parse_request
+from cds_service.settings import ClientAuth, Settings
 
 REFUSALS = {"400", "401", "403", "404", "405", "412", "413", "415", "429", "503"}
 """Statuses of the contract beside 200."""
@@ -147,6 +148,16 @@ def test_rows_and_facts_are_those_of_the_running_knowledge() -> None:
     assert {fact.id for fact in knowledge().facts} == set(
         decision["properties"]["missing"]["items"]["enum"]
     )
+
+
+def test_a_running_service_answers_it_open_like_discovery(tmp_path: Path) -> None:
+    origin = {"Origin": "https://ehr.example"}
+    asked = client(Settings(client_auth=ClientAuth.OFF, cors_origins=("https://ehr.example",)))
+    answer = asked.get("/openapi.json", headers=origin)
+
+    assert described() == answer.get_json()
+    assert "https://ehr.example" == answer.headers["Access-Control-Allow-Origin"]
+    assert 200 == Client(closed_app(tmp_path / "store.sqlite3")).get("/openapi.json").status_code
 
 
 def test_the_command_prints_it_or_writes_it(tmp_path: Path) -> None:

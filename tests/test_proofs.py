@@ -14,6 +14,7 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 import z3
 from answers import with_prefetch
 from bundled import knowledge
@@ -21,7 +22,6 @@ from click.testing import CliRunner
 from fixture_stories import Story, as_of, stories
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
 from cds_service.cli import main
 from cds_service.clinical_picture import ClinicalPicture
@@ -59,7 +59,7 @@ class BrokenTable:
     @classmethod
     def read(cls, path: Path) -> "BrokenTable":
         """Read one file of broken_tables/."""
-        found: dict[str, list[dict[str, str]]] = YAML(typ="safe").load(path.read_text("utf-8"))
+        found: dict[str, list[dict[str, str]]] = yaml.safe_load(path.read_text("utf-8"))
         return cls(**found)  # type: ignore[arg-type]  # the members are those of the class
 
     def apply(self, folder: Path) -> None:
@@ -236,7 +236,7 @@ def test_counterexamples_are_cases_that_can_be_pasted(name: str, tmp_path: Path)
 def test_counterexample_says_no_more_than_it_needs(tmp_path: Path) -> None:
     report = proved(broken_copy("cancel-in-an-emergency", tmp_path))
     found = next(each for each in report.counterexamples if each.key == "a1-in-an-emergency")
-    (case,) = YAML(typ="safe").load(f"cases:\n{found.cases[0]}\n")["cases"]
+    (case,) = yaml.safe_load(f"cases:\n{found.cases[0]}\n")["cases"]
 
     assert {"cauda_equina": True} == {
         fact: value for fact, value in case["facts"].items() if value != "unknown"

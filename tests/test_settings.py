@@ -69,7 +69,41 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         time_zone=ZoneInfo("America/Chicago"),
         cors_origins=("https://sandbox.example", "http://localhost:8080"),
     ) == Settings.from_environ(environ)
-    assert {d.name for d in DESCRIPTIONS} == set(environ)
+    by_file = {"CDS_DATABASE_URL_FILE", "CDS_REDIS_URL_FILE"}
+    assert {d.name for d in DESCRIPTIONS} == set(environ) | by_file
+
+
+@pytest.mark.parametrize("name", ["CDS_DATABASE_URL", "CDS_REDIS_URL"])
+def test_a_url_with_a_password_may_stand_in_a_file(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("redis://:secret@cache/0\n", "utf-8")
+
+    assert Settings.from_environ({name: "redis://:secret@cache/0"}) == Settings.from_environ(
+        {f"{name}_FILE": str(file)}
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "beside", "says"),
+    [
+        ("secret word", "", "what the file holds must be a URL with a scheme"),
+        ("", "", "what the file holds must be a URL with a scheme"),
+        ("redis://:secret@cache", "redis://other", "CDS_REDIS_URL is set too; keep one of them"),
+        (None, "", "is not a file that can be read"),
+    ],
+)
+def test_a_file_that_is_no_use_is_named_and_its_content_is_not(
+    content: str | None, beside: str, says: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "url"
+    if content is not None:
+        file.write_text(content, "utf-8")
+
+    with pytest.raises(SettingsError, match="CDS_REDIS_URL_FILE: ") as refused:
+        Settings.from_environ({"CDS_REDIS_URL_FILE": str(file), "CDS_REDIS_URL": beside})
+
+    assert says in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -240,3 +240,14 @@ def test_every_reason_of_a_refusal_is_on_the_operators_page() -> None:
     page = (Path(__file__).parent.parent / "deploy" / "clients.md").read_text("utf-8")
 
     assert [] == [reason.value for reason in Reason if f"`{reason}`" not in page]
+
+
+def test_a_loaded_file_has_a_digest_that_changes_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("orderCodes: {}\n", "utf-8")
+    first = load_site_file(file).digest
+    file.write_text("orderCodes: {}\n# changed\n", "utf-8")
+
+    assert first.startswith("sha256:")
+    assert first != load_site_file(file).digest
+    assert not load_site_file(None).digest

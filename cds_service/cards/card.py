@@ -20,6 +20,7 @@ from cds_service.client_profiles import STANDARD_FORM, CardForm
 from cds_service.decision import Decision
 from cds_service.findings import Evidence, Finding
 from cds_service.knowledge import SUMMARY_LIMIT, CardText, Indicator, Knowledge
+from cds_service.names_in_folders import CONFIRM_CARDS
 from cds_service.situations import holds
 
 ROW_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/decision-row"
@@ -150,7 +151,8 @@ def _is_wanted(knowledge: Knowledge, decision: Decision, *, has_suggestions: boo
     if decision.indicator is not Indicator.INFO:
         return True
     asks = bool(questions_of(knowledge, decision))
-    match knowledge.options["confirm_cards"].value:
+    wanted = knowledge.options.get(CONFIRM_CARDS)
+    match wanted.value if wanted is not None else "":
         case "never":
             return asks
         case "when_helpful":

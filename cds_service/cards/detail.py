@@ -13,7 +13,7 @@ from cds_service.card_text import markdown
 from cds_service.cards.leading import leads_with_protocol
 from cds_service.cards.page import CardPage
 from cds_service.cards.prior import prior_line
-from cds_service.cards.proposals import PREGNANT, care_due
+from cds_service.cards.proposals import care_due
 from cds_service.cards.record import RecordLines
 from cds_service.cards.values import card_values, fill
 from cds_service.decision import Decision
@@ -25,6 +25,7 @@ from cds_service.knowledge import (
     Rating,
     Rule,
 )
+from cds_service.names_in_folders import NO_RADIATION, PREGNANT
 from cds_service.situations import holds
 
 _EVIDENCE_OF_A_FACT = 2
@@ -32,7 +33,6 @@ _EVIDENCE_OF_A_CARD = 6
 _ALSO_LIMIT = 5
 _REASON_LIMIT = 80
 _TEXT_LIMIT = 200
-_NO_RADIATION = "O"
 _SAID_TODAY = "order"
 """Element of evidence that the order itself gives: it needs no date."""
 
@@ -224,12 +224,12 @@ class _Page(CardPage):
 
     def alternatives(self) -> str:
         """List other studies with rating and radiation; none with radiation in pregnancy."""
-        pregnant = self.decision.picture.findings[PREGNANT].is_true
+        pregnant = self.decision.picture.finding(PREGNANT).is_true
         wanted = () if self.is_replaced else self.decision.rule.alternatives
         listed = [p for p in self.knowledge.procedures if p.id in wanted]
         listed.sort(key=lambda p: wanted.index(p.id))
         named = [
-            self._alternative(p) for p in listed if not pregnant or p.radiation == _NO_RADIATION
+            self._alternative(p) for p in listed if not pregnant or p.radiation == NO_RADIATION
         ]
         variant = self.decision.variant
         special = f"alternatives.{variant or 'none'}"

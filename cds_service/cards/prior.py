@@ -41,7 +41,9 @@ def prior_line(knowledge: Knowledge, decision: Decision) -> str:
         told = "; ".join(_told(phrases, exam) for exam in exams[:_SHOWN])
         more = f"; {phrases['more']}" if len(exams) > _SHOWN else ""
         return f"**{phrases['prior']}:** {told}{more}"
-    if IMAGING_TYPES.isdisjoint(decision.picture.unreadable) and not decision.history.uncertain:
+    is_asked_for = set(knowledge.prefetch_types.values()) >= IMAGING_TYPES
+    is_read = is_asked_for and IMAGING_TYPES.isdisjoint(decision.picture.unreadable)
+    if is_read and not decision.history.uncertain:
         return phrases["prior_none"]
     return ""
 

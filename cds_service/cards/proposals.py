@@ -23,6 +23,7 @@ from cds_service.decision import Decision
 from cds_service.fhir import codeable, objects, text_of
 from cds_service.fhir_dates import DateInterval
 from cds_service.knowledge import Choice, Knowledge, SuggestionRule
+from cds_service.names_in_folders import CARE_DAYS, PREGNANT, REFERRAL_CODES
 from cds_service.order_reading import INDICATION_SYSTEM
 from cds_service.orders import Priority
 from cds_service.records import Coding
@@ -31,11 +32,7 @@ from cds_service.value_sets import canonical_system
 
 MAX_CHOICES = 4
 """A4 offers no more: each is a button (§9)."""
-PREGNANT = "pregnant"
-"""Fact id; while it is true nothing with ionising radiation is proposed (design, proof 6)."""
-CARE_DAYS = "conservative_days"
-"""Threshold: days of conservative care before MRI is rated for a procedure."""
-
+_REFERRAL, _REFERRAL_REASON = REFERRAL_CODES
 _URGENCY = tuple(Priority)
 _OTHER_DATES = frozenset(
     {"occurrencePeriod", "occurrenceTiming", "_occurrenceDateTime", "_occurrencePeriod"}
@@ -69,16 +66,20 @@ def care_start(decision: Decision) -> DateInterval | None:
 
 
 def care_due(knowledge: Knowledge, decision: Decision) -> date | None:
-    """Return the first day with enough weeks of care; None if its start is not known."""
-    start = care_start(decision)
-    if start is None:
+    """Return the first day with enough weeks of care; None if its start is not known.
+
+    None, too, in a folder without this number: the loader lets none of its words ask for it.
+    """
+    start, needed = care_start(decision), knowledge.thresholds.get(CARE_DAYS)
+    if start is None or needed is None:
         return None
-    return start.latest + timedelta(days=knowledge.thresholds[CARE_DAYS].value)
+    return start.latest + timedelta(days=needed.value)
 
 
 def care_weeks(knowledge: Knowledge) -> str:
     """Return the weeks of care that the criteria ask for, as a text."""
-    return str(knowledge.thresholds[CARE_DAYS].value // 7)
+    needed = knowledge.thresholds.get(CARE_DAYS)
+    return str(needed.value // 7) if needed is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Author:
 
     def _other_study(self, rule: SuggestionRule) -> Proposal | None:
         """A2; every study it can name uses radiation, so none in pregnancy."""
-        if self.decision.picture.findings[PREGNANT].is_true:
+        if self.decision.picture.finding(PREGNANT).is_true:
             return None
         return self._recoded(rule, f"A2.{rule.to}", rule.to)
 
@@ -162,7 +163,7 @@ class Author:
         """A3, unless the order says so already."""
         if self.decision.order.protocol == rule.to:
             return None
-        return self._recoded(rule, f"A3.{rule.to}", f"lumbar-mri-{rule.to}")
+        return self._recoded(rule, f"A3.{rule.to}", self.knowledge.order.set_of(rule.to))
 
     def _recoded(self, rule: SuggestionRule, key: str, set_id: str) -> Proposal | None:
         """Update code and text; the old codes go, or they would still order the old exam."""
@@ -256,7 +257,7 @@ class Author:
     def _referral(self, rule: SuggestionRule) -> Proposal | None:
         """A5: a new draft for the same patient, unless one is in the basket."""
         codes = self.knowledge.wording.suggested_codes
-        if any(self._is_referral(draft, codes["referral"]) for draft in self.other_drafts):
+        if any(self._is_referral(draft, codes[_REFERRAL]) for draft in self.other_drafts):
             return None
         patient = self.decision.picture.context.chart.patient
         # A Patient without id was asked for by id, but cannot be referred to.
@@ -267,12 +268,12 @@ class Author:
         written = built_elements(
             {
                 "code": {
-                    "coding": list(map(written_coding, codes["referral"])),
+                    "coding": list(map(written_coding, codes[_REFERRAL])),
                     "text": self._words("A5.order"),
                 },
                 "reasonCode": [
                     {
-                        "coding": list(map(written_coding, codes["referral-reason"])),
+                        "coding": list(map(written_coding, codes[_REFERRAL_REASON])),
                         "text": self._words("A5.reason"),
                     }
                 ],

@@ -8,20 +8,17 @@ from cds_service.decision import Decision
 from cds_service.fact_kinds.change import SincePrior
 from cds_service.fhir_dates import DateInterval, Precision, add_months, after
 from cds_service.knowledge import Knowledge, Rule
+from cds_service.names_in_folders import DUPLICATE, PRIOR
 
 PLACEHOLDERS = frozenset(
     {"which", "date", "n", "due", "weeks", "prior", "prior_days", "prior_ago", "ordered", "open"}
 )
 """Placeholders of summaries, verdicts, lines and questions; safety cards have {found} too."""
 
-PRIOR = "prior_mri"
-"""Fact id; its date is that of the exam with which a repeat is compared."""
 _AFTER_SURGERY, _SURGERY = "symptoms_after_surgery", "prior_lumbar_surgery"
 """Fact ids: words of change count as symptoms after surgery also where there was none."""
 _BY_THE_ORDER = "order"
 """Element of a date that the order itself gives: today."""
-DUPLICATE = "duplicate_in_flight"
-"""Fact id; its date is that of the order that is open already."""
 
 
 def card_values(knowledge: Knowledge, decision: Decision, rule: Rule) -> Mapping[str, str]:
@@ -34,9 +31,10 @@ def summary_values(
 ) -> Iterator[Mapping[str, str]]:
     """Yield the values with all reasons in {which}, then with fewer and fewer of them."""
     phrases = knowledge.wording.phrases
-    findings, today = decision.picture.findings, decision.picture.today
+    picture = decision.picture
+    findings, today = picture.findings, picture.today
     start, due = care_start(decision), care_due(knowledge, decision)
-    prior, ordered = findings[PRIOR].when, findings[DUPLICATE].when
+    prior, ordered = picture.finding(PRIOR).when, picture.finding(DUPLICATE).when
     fixed = {
         "date": start.text if start else phrases["no_date"],
         "n": str(max((today - start.latest).days, 0) // 7) if start else "0",
@@ -69,13 +67,13 @@ def _exam_date(knowledge: Knowledge, when: DateInterval) -> str:
 def _named(knowledge: Knowledge, decision: Decision, fact: str) -> Iterator[str]:
     """Name a reason; what stands for findings newer than the exam by those, with their dates."""
     findings = decision.picture.findings
-    definition, prior = knowledge.fact(fact), findings[PRIOR].when
+    definition, prior = knowledge.fact(fact), decision.picture.finding(PRIOR).when
     compared = [r for r in definition.readings if isinstance(r, SincePrior) and len(r.facts) > 1]
     if not compared:
         yield definition.label
     for inner in dict.fromkeys(f for reading in compared for f in reading.facts):
         newer = [e.when for e in findings[inner].evidence if e.when and after(e.when, prior)]
-        is_moot = inner == _AFTER_SURGERY and not findings[_SURGERY].is_true
+        is_moot = inner == _AFTER_SURGERY and not decision.picture.finding(_SURGERY).is_true
         if findings[inner].is_true and newer and not is_moot:
             said = max(newer, key=lambda when: when.latest)
             dated = "" if said.element == _BY_THE_ORDER else f" ({said.text})"

@@ -18,6 +18,7 @@ from cds_service.fhir import (
     note_texts,
     object_of,
     objects,
+    resource_ref,
     text_of,
     texts_of,
     years_of,
@@ -67,7 +68,7 @@ def read_patient(resource: Resource, desk: Desk) -> Patient:
     """Return the patient; a birth date that is masked or impossible is None (quirk 11)."""
     organization = object_of(resource.get("managingOrganization"))
     return Patient(
-        ref=f"Patient/{text_of(resource.get('id')) or '?'}",
+        ref=resource_ref(resource),
         birth=desk.past_date(resource, (("birthDate", ""),)),
         sex=code_of(resource.get("gender")),
         is_deceased=resource.get("deceasedBoolean") is True

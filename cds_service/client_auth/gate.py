@@ -78,6 +78,9 @@ class Gate(Protocol):
     def state(self) -> Mapping[str, object]:
         """Return store and key sets for readiness; no secrets."""
 
+    def ask_for_keys(self) -> None:
+        """Fetch the key sets now, instead of with the first token; `state` says what came."""
+
 
 class OpenGate:
     """CDS_CLIENT_AUTH is off: an Authorization header is not looked at (R-SEC-18)."""
@@ -100,6 +103,9 @@ class OpenGate:
     def state(self) -> Mapping[str, object]:
         """Neither a store nor key sets are needed."""
         return {"seenTokens": "not used", "keySets": "not used"}
+
+    def ask_for_keys(self) -> None:
+        """There are none."""
 
 
 class ClientGate:
@@ -183,6 +189,12 @@ class ClientGate:
     def state(self) -> Mapping[str, object]:
         """Return the kind of store and each client's keys, as this worker has them."""
         return {"seenTokens": self._seen.kind, "keySets": states(self._clients, self._key_sets)}
+
+    def ask_for_keys(self) -> None:
+        """Fetch the set of each client that has an address."""
+        for client in self._clients:
+            if client.jku and not client.keys:
+                self._key_sets.ask(client.jku)
 
     def _check_claims(
         self, token: Token, client: RegisteredClient, credentials: Credentials

@@ -107,6 +107,10 @@ class KeySets:
             raise refusal(Reason.NO_KEYS, client.id)
         return _require(found, client)
 
+    def ask(self, jku: str) -> None:
+        """Fetch the set of this address, unless that was just done."""
+        self._refresh(jku, is_patient=True)
+
     def problem(self, jku: str) -> str:
         """Return why the set of this address could not be fetched; empty if it could."""
         with self._lock:

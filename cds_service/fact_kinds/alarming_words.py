@@ -196,7 +196,7 @@ class WordsOfPriorReport(FactKind):
         return any_of(
             true(
                 Evidence(
-                    text=f"Report of the lumbar MRI {prior.when.text}: "
+                    text=f"Report of the {context.exam_in_sentence} {prior.when.text}: "
                     f"“{clean(said.words, _SHOWN_LETTERS)}”",
                     when=prior.when,
                     resources=prior.sources,

@@ -70,7 +70,7 @@ class SincePrior(FactKind):
         if newer.is_true or not self.says_no:
             return newer
         is_older = all(self._is_older(finding, prior.when) for finding in said)
-        return false(exam_evidence(prior)) if is_older else Finding(value=None)
+        return false(exam_evidence(prior, context.exam_name)) if is_older else Finding(value=None)
 
     def _is_older(self, finding: Finding, exam: DateInterval) -> bool:
         """Whether all evidence of a fact is certainly older than the exam."""
@@ -217,7 +217,7 @@ class PriorNotEnough(FactKind):
         prior = prior_of(context.history)
         if prior is None:
             return Finding(value=None)
-        return any_of((self._reported(prior), self._stated(context)))
+        return any_of((self._reported(prior, context), self._stated(context)))
 
     def _stated(self, context: ReadingContext) -> Finding:
         read = says_follow_up_recommended if self.follow_up else says_earlier_not_usable
@@ -231,10 +231,10 @@ class PriorNotEnough(FactKind):
             if (said := read(text))
         )
 
-    def _reported(self, prior: PriorExam) -> Finding:
+    def _reported(self, prior: PriorExam, context: ReadingContext) -> Finding:
         if not (prior.follow_up_recommended if self.follow_up else prior.is_limited):
             return Finding(value=None)
         said = "further imaging recommended" if self.follow_up else "limited or not diagnostic"
-        text = f"Lumbar MRI {prior.when.text}: {said}"
+        text = f"{context.exam_name} {prior.when.text}: {said}"
         evidence = Evidence(text=text, when=prior.when, resources=prior.sources)
         return true(evidence, strength=Strength.POSSIBLE, when=prior.when)

@@ -27,6 +27,7 @@ from cds_service.records import (
     Record,
     Verification,
 )
+from cds_service.text.clauses import LONGEST_TEXT
 from cds_service.text.implants import (
     MrStatement,
     Presence,
@@ -224,7 +225,7 @@ class _Reader:
     def _may_name(self, text: str) -> bool:
         """Whether any class or pattern finds something: most texts of a chart name no implant."""
         return (
-            any(c.pattern.search(text) for c in self.classes)
+            any(c.pattern.search(text[:LONGEST_TEXT]) for c in self.classes)
             or self.context.terminology.in_words(text, self.set_id) is not None
         )
 

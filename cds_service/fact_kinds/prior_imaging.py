@@ -28,9 +28,10 @@ def prior_of(history: ImagingHistory) -> PriorExam | None:
     return next(strong, history.prior)
 
 
-def exam_evidence(exam: PriorExam) -> Evidence:
+def exam_evidence(exam: PriorExam, exam_name: str) -> Evidence:
     """Return for example `Lumbar MRI 2025-11-10`."""
-    return Evidence(text=f"Lumbar MRI {exam.when.text}", when=exam.when, resources=exam.sources)
+    text = f"{exam_name} {exam.when.text}"
+    return Evidence(text=text, when=exam.when, resources=exam.sources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,9 @@ class PriorExamOnRecord(FactKind):
         prior = prior_of(context.history)
         if prior is None:
             return Finding(value=None)
-        return true(exam_evidence(prior), strength=prior.strength, when=prior.when)
+        return true(
+            exam_evidence(prior, context.exam_name), strength=prior.strength, when=prior.when
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,13 @@ class PriorExamWithin(FactKind):
         exams = context.history.exams
         answers = [self._holds(exam.when, context.today) for exam in exams]
         inside = any_of(
-            true(exam_evidence(exam), strength=exam.strength, when=exam.when)
+            true(exam_evidence(exam, context.exam_name), strength=exam.strength, when=exam.when)
             for exam, is_inside in zip(exams, answers, strict=True)
             if is_inside
         )
         if inside.is_true or not exams or None in answers:
             return inside
-        return false(exam_evidence(exams[0]))
+        return false(exam_evidence(exams[0], context.exam_name))
 
     def _holds(self, when: DateInterval, today: date) -> bool | None:
         if self.days is not None:
@@ -93,7 +96,9 @@ class PriorExamWithoutContrast(FactKind):
         prior = prior_of(context.history)
         if prior is None or prior.contrast is not ImagingProtocol.WITHOUT:
             return Finding(value=None)
-        return true(exam_evidence(prior), strength=prior.strength, when=prior.when)
+        return true(
+            exam_evidence(prior, context.exam_name), strength=prior.strength, when=prior.when
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,18 +114,22 @@ class OrderInFlight(FactKind):
     def read(self, context: ReadingContext) -> Finding:
         """Combine all that are open."""
         return any_of(
-            true(self._evidence(exam), strength=exam.strength, when=exam.written or exam.when)
+            true(
+                self._evidence(exam, context),
+                strength=exam.strength,
+                when=exam.written or exam.when,
+            )
             for exam in context.history.in_flight
             if exam.is_current is not False
         )
 
-    def _evidence(self, exam: PriorExam) -> Evidence:
+    def _evidence(self, exam: PriorExam, context: ReadingContext) -> Evidence:
         """Return for example `Lumbar MRI ordered 2026-03-01, planned for 2026-03-20, not done`."""
         when = exam.written or exam.when
         dated = "" if when.precision is Precision.UNKNOWN else f" {when.text}"
         planned = f", planned for {exam.planned.text}" if exam.planned else ""
         said = "ordered" if exam.written else "registered or booked"
-        text = f"Lumbar MRI {said}{dated}{planned}, not done"
+        text = f"{context.exam_name} {said}{dated}{planned}, not done"
         return Evidence(text=text, when=when, resources=exam.sources)
 
 
@@ -134,7 +143,7 @@ class OrderInBasket(FactKind):
         return any_of(
             true(
                 Evidence(
-                    text="Another lumbar MRI stands in the same basket",
+                    text=f"Another {context.exam_in_sentence} stands in the same basket",
                     when=DateInterval(context.today, context.today, Precision.DAY, "order"),
                     resources=(draft.ref,),
                 ),

@@ -26,12 +26,20 @@ class ReadingContext:
     terminology: Terminology
     episode: Episode
     findings: Mapping[str, Finding]
+    exam_name: str
+    """What the exam of this topic is called: `Lumbar MRI`."""
     history: ImagingHistory = NO_HISTORY
     """Earlier exams, and what is ordered and not done."""
     preferred_drafts: tuple[DraftOrder, ...] = ()
     """Orders of this topic in the basket that would be kept rather than this one."""
     other_drafts: tuple[DraftWords, ...] = ()
     """What every other draft of the basket says, whatever it orders."""
+
+    @property
+    def exam_in_sentence(self) -> str:
+        """The name of the exam inside a sentence: `lumbar MRI`, but `MRI of the neck`."""
+        name = self.exam_name
+        return name if name[:2].isupper() else name[:1].lower() + name[1:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,10 @@ class Exchange(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815  # http.server's
 
+    def do_OPTIONS(self) -> None:  # http.server's
+        """Let browser clients such as the CDS Hooks Sandbox in: nobody here is real."""
+        self._send(204, b"", "", {"access_control_allow_headers": "Authorization, Content-Type"})
+
     def recorded(self) -> RecordedRequest:
         """Return what was asked; a body is read away so that the connection can be used again."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -123,6 +127,7 @@ class Exchange(BaseHTTPRequestHandler):
         if content_type:
             self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(length))
+        self.send_header("Access-Control-Allow-Origin", "*")
         # Load balancers do this; a client that keeps it would tie one patient's call to another's.
         self.send_header("Set-Cookie", "balancer=node1; Path=/")
         for name, value in headers.items():

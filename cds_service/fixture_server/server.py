@@ -56,6 +56,7 @@ class FixtureServer:
         port: int = 0,
         strict: bool = False,
         refused_parameters: Iterable[str] = (),
+        needed_parameters: Mapping[str, Iterable[str]] | None = None,
         page_limit: int = 100,
         pages_at_base: bool = False,
         token: str = "",
@@ -66,7 +67,8 @@ class FixtureServer:
         """Load the fixtures: a folder, or Bundles and single resources.
 
         `strict` answers 400 to unknown parameters (HAPI, Medplum), else they are ignored (Epic);
-        `refused_parameters` are unknown whatever R4 says. `page_limit` caps `_count`, and
+        `refused_parameters` are unknown whatever R4 says; of `needed_parameters`, by resource type,
+        a search must have one, or is answered 400 (Oracle, Epic). `page_limit` caps `_count`, and
         `pages_at_base` puts next links at the base with an opaque cursor (HAPI) instead of an
         `_offset`. A `token` makes each request need it. The first `gather` requests are held
         until all of them are there, five seconds at most. `behaviours` is by resource type. With
@@ -79,6 +81,7 @@ class FixtureServer:
         )
         self._strict = strict
         self._refused = frozenset(refused_parameters)
+        self._needed = {kind: frozenset(n) for kind, n in (needed_parameters or {}).items()}
         self._page_limit = page_limit
         self._pages_at_base = pages_at_base
         self._token = token
@@ -214,6 +217,9 @@ class FixtureServer:
         refused = self._refused & {name for name, _ in query}
         if refused and self._strict:
             return 400, outcome("invalid", f"Unknown search parameter {min(refused)}")
+        needed = self._needed.get(resource_type, frozenset())
+        if needed and needed.isdisjoint(name for name, _ in query):
+            return 400, outcome("required", f"Needs one of {', '.join(sorted(needed))}")
         try:
             found = self._store.search(
                 resource_type,

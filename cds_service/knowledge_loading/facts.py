@@ -15,6 +15,7 @@ from cds_service.knowledge_loading.yaml import (
     flag_of,
     integer_of,
 )
+from cds_service.names_in_folders import EMERGENCIES
 from cds_service.orders import OrderDefinition
 
 
@@ -158,6 +159,7 @@ def _fact(
 ) -> FactDefinition:
     problems = parameters.problems
     members = Fields(node, problems)
+    fact_id = members.text("fact")
     answers = {
         code: flag_of(answer, problems) for code, answer in members.mapping("answers").items()
     }
@@ -167,7 +169,7 @@ def _fact(
         for item in members.items("readings", required=True)
     )
     fact = FactDefinition(
-        id=members.text("fact"),
+        id=fact_id,
         number=members.text("number"),
         says=members.text("says"),
         label=members.text("label"),
@@ -177,6 +179,7 @@ def _fact(
             other: flag_of(value, problems) for other, value in members.mapping("implies").items()
         },
         is_red_flag=members.flag("red_flag"),
+        is_emergency=members.flag("emergency", default=fact_id in EMERGENCIES),
         is_internal=members.flag("internal"),
         has_card_line=members.flag("card_line", default=True),
     )

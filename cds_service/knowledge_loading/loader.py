@@ -26,6 +26,7 @@ from cds_service.knowledge_loading.facts import (
     report_repeated,
 )
 from cds_service.knowledge_loading.folders import ALLOWED_TYPES, digest_of, files_of
+from cds_service.knowledge_loading.needed import WholeFolder, missing_names
 from cds_service.knowledge_loading.service import ServiceFile, read_service, read_statements
 from cds_service.knowledge_loading.tables import (
     Names,
@@ -220,6 +221,7 @@ class _Loader:
         self._check_suggestions(parts, rules, roots)
         self._check_value_sets(parts, roots)
         self._check_statements(parts, rules)
+        self._check_needed(parts)
 
     def _check_rule_ids(self, parts: _Parts, roots: Mapping[str, Node]) -> None:
         seen: set[str] = set()
@@ -294,6 +296,22 @@ class _Loader:
                     f"{self.name}/{_STATEMENTS}",
                     f"{statement.id}: no rule or card carries it; add it to one, or note why not",
                 )
+
+    def _check_needed(self, parts: _Parts) -> None:
+        if parts.facts.order is None:
+            return
+        whole = WholeFolder(
+            topic=self.name,
+            facts=parts.facts.facts,
+            fetched=frozenset(parts.service.prefetch_types.values()),
+            thresholds=frozenset(parts.facts.thresholds),
+            order=parts.facts.order,
+            rules=parts.rules,
+            procedures=parts.ratings.procedures,
+            wording=parts.wording,
+        )
+        for file, says in missing_names(whole):
+            self.problems.report_file(f"{self.name}/{file}", says)
 
     def _yaml(self, file: str) -> Node:
         path = f"{self.name}/{file}"

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 
@@ -10,11 +10,12 @@ from cds_service import strict_json
 from cds_service.errors import KnowledgeError
 from cds_service.fhir import object_of, objects, text_of, texts_of
 from cds_service.knowledge_loading.yaml import Problems
-from cds_service.review_notes import ValueSetNote
+from cds_service.review_notes import CodeNote, ValueSetNote
 from cds_service.value_sets import ValueSets
 
 _PROVENANCE = "PROVENANCE.csv"
 _PATTERN = "/text-pattern-include"
+_EXCLUDED = "/text-pattern-exclude"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +56,17 @@ def read_value_sets(folder: Traversable, name: str, problems: Problems) -> Loade
     except KnowledgeError as error:
         problems.found.extend(f"{name}/{problem}" for problem in error.problems)
         sets = ValueSets.of(())
-    letters = _confidence(folder, name, problems)
+    members = _members(folder, name, problems)
     summaries = {
-        set_id: _summary(folder, set_id, letters.get(set_id, {})) for set_id in sorted(sets.ids)
+        set_id: _summary(folder, set_id, members.get(set_id, ())) for set_id in sorted(sets.ids)
     }
     # Without sets the reason is known; what the rows then miss is noise.
-    for set_id in sorted(set(letters) - set(summaries)) if summaries else ():
+    for set_id in sorted(set(members) - set(summaries)) if summaries else ():
         problems.report_file(f"{name}/value_sets/{_PROVENANCE}", f"unknown value set {set_id!r}")
     return LoadedValueSets(sets=sets, summaries=summaries)
 
 
-def _summary(folder: Traversable, set_id: str, letters: Mapping[str, int]) -> ValueSetNote:
+def _summary(folder: Traversable, set_id: str, members: Sequence[CodeNote]) -> ValueSetNote:
     """Count what a file holds that `ValueSets.load` has found to be sound."""
     resource = object_of(strict_json.loads((folder / f"{set_id}.json").read_bytes()))
     include = objects(object_of(resource.get("compose")).get("include"))
@@ -73,16 +74,23 @@ def _summary(folder: Traversable, set_id: str, letters: Mapping[str, int]) -> Va
         id=set_id,
         title=text_of(resource.get("title")),
         codes=sum(len(objects(part.get(key))) for part in include for key in ("concept", "filter")),
-        patterns=sum(
-            1
-            for extension in objects(resource.get("extension"))
-            if text_of(extension.get("url")).endswith(_PATTERN)
-        ),
+        patterns=len(words := _patterns(resource, _PATTERN)),
         includes=tuple(
             url.rsplit("/", 1)[-1] for part in include for url in _texts(part.get("valueSet"))
         ),
-        confidence=dict(sorted(letters.items())),
+        confidence=dict(sorted(Counter(member.confidence for member in members).items())),
         use="",
+        members=tuple(members),
+        words=words,
+        never=_patterns(resource, _EXCLUDED),
+    )
+
+
+def _patterns(resource: Mapping[str, object], kind: str) -> tuple[str, ...]:
+    return tuple(
+        text_of(extension.get("valueString"))
+        for extension in objects(resource.get("extension"))
+        if text_of(extension.get("url")).endswith(kind)
     )
 
 
@@ -90,15 +98,22 @@ def _texts(value: object) -> tuple[str, ...]:
     return texts_of(value) if isinstance(value, list) else ()
 
 
-def _confidence(
+def _members(
     folder: Traversable, name: str, problems: Problems
-) -> Mapping[str, Mapping[str, int]]:
-    """Count the confidence letters of each value set."""
-    letters: dict[str, Counter[str]] = {}
+) -> Mapping[str, Sequence[CodeNote]]:
+    """Return the codes of each value set with where they were verified."""
+    members: dict[str, list[CodeNote]] = {}
     file = folder / _PROVENANCE
     if not file.is_file():
         problems.report_file(f"{name}/value_sets/{_PROVENANCE}", "this file is missing")
-        return letters
+        return members
     for row in csv.DictReader(file.read_text("utf-8").splitlines()):
-        letters.setdefault(row["valueset"], Counter())[row["confidence"][:1]] += 1
-    return letters
+        note = CodeNote(
+            system=row["system"],
+            code=row["code_or_filter"],
+            display=row["display"],
+            source=row["source"],
+            confidence=row["confidence"][:1],
+        )
+        members.setdefault(row["valueset"], []).append(note)
+    return members

@@ -44,7 +44,7 @@ def with_proofs(report: CheckReport, knowledge: Knowledge, *, is_wanted: bool) -
     proofs = prove(knowledge)
     return replace(
         report,
-        limits=(*report.limits, *_assumed(knowledge)),
+        limits=(*report.limits, *_assumed(knowledge), *proofs.left_out),
         proved=proofs.proved,
         failures=(*report.failures, *proofs.failures),
         counterexamples=proofs.cases,

@@ -11,6 +11,7 @@ import z3
 
 from cds_service.fact_kinds.combined import UnexplainedBy
 from cds_service.knowledge import Knowledge
+from cds_service.knowledge_proofs.claims import claims, left_out, named_facts
 from cds_service.knowledge_proofs.counterexamples import (
     EncodingMismatch,
     Pair,
@@ -21,9 +22,7 @@ from cds_service.knowledge_proofs.counterexamples import (
 )
 from cds_service.knowledge_proofs.encoding import Encoded
 from cds_service.knowledge_proofs.properties import (
-    CLAIMS,
     FLAG_BREACHES,
-    NAMED_FACTS,
     Breach,
     FlagBreach,
     breaches,
@@ -67,6 +66,8 @@ class ProofReport:
 
     space: Space
     proofs: tuple[Proof, ...]
+    left_out: tuple[str, ...] = ()
+    """Properties that cannot be asked of this folder, and why."""
 
     @property
     def seconds(self) -> float:
@@ -131,7 +132,7 @@ def prove(knowledge: Knowledge) -> ProofReport:
     prover = _Prover(knowledge, space)
     single = tuple(breaches(knowledge))
     proofs = []
-    for number, says in CLAIMS.items():
+    for number, says in claims(knowledge).items():
         started = time.monotonic()
         found = tuple(prover.counterexamples(number, single))
         proofs.append(
@@ -142,14 +143,14 @@ def prove(knowledge: Knowledge) -> ProofReport:
                 counterexamples=found,
             )
         )
-    return ProofReport(space=space, proofs=tuple(proofs))
+    return ProofReport(space=space, proofs=tuple(proofs), left_out=left_out(knowledge))
 
 
 class _Prover:
     """One folder and one solver that holds what is true of every situation."""
 
     def __init__(self, knowledge: Knowledge, space: Space) -> None:
-        missing = [fact for fact in NAMED_FACTS if fact not in space.facts]
+        missing = [fact for fact in named_facts(knowledge) if fact not in space.facts]
         if missing:
             raise EncodingMismatch(f"no rule asks about: {', '.join(missing)}")
         self.knowledge = knowledge

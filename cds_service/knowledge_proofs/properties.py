@@ -5,37 +5,18 @@ Proofs are about the tables: that `cards/suggestions.py` drops A2 in pregnancy w
 says is a second line of defence, and no proof leans on it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import z3
 
 from cds_service.knowledge import Knowledge, Rating, Rule
+from cds_service.knowledge_proofs.claims import URGENCY, claims, emergencies, named_facts
 from cds_service.knowledge_proofs.encoding import SCORE_VALUES, Encoded
 from cds_service.knowledge_proofs.states import Answer, advises_against
 from cds_service.knowledge_proofs.worlds import Term, both, either
+from cds_service.names_in_folders import EMERGENCIES, PEDIATRIC, PREGNANT
 from cds_service.orders import ImagingProtocol
-
-EMERGENCIES = ("cauda_equina", "motor_deficit")
-"""Facts that nothing may delay (decision table §0, principle 3)."""
-PREGNANT = "pregnant"
-PEDIATRIC = "pediatric"
-NAMED_FACTS = (*EMERGENCIES, PREGNANT, PEDIATRIC)
-"""Facts that the properties themselves name: a folder must have them."""
-
-CLAIMS: Mapping[int, str] = {
-    1: "Every combination reaches exactly one base row; every row, repeat, contrast and safety "
-    "rule and every brake is reached by some combination",
-    2: "With cauda equina or a severe motor deficit, on any evidence, nothing offers to cancel, "
-    "defer, replace by another study or start care instead; no repeat message applies; and only "
-    "a contrast-only order is rated usually not appropriate",
-    3: "No warning against the order rests on evidence that is only possible",
-    4: "A red flag that becomes known to be true never creates a warning against the order, never "
-    "adds an offer to cancel it, and never lowers the rating of the best-rated protocol",
-    5: "A source that could not be read never creates a warning against the order: with one, "
-    "there is none",
-    6: "In pregnancy no study with ionising radiation is proposed; under 18 nothing is rated",
-}
 
 _KINDS = {
     "A1": "an offer to cancel",
@@ -69,7 +50,10 @@ class FlagBreach:
 
 def breaches(knowledge: Knowledge) -> Iterator[Breach]:
     """Yield every way in which one situation could break properties 2, 3, 5 and 6."""
-    yield from _emergency_breaches()
+    asked = claims(knowledge)
+    if URGENCY in asked:
+        yield from _emergency_breaches(emergencies(knowledge))
+    yield from (each for fact, each in _BREACHES_BY_PATIENT if fact in named_facts(knowledge))
     for rule in knowledge.appropriateness.rules:
         if advises_against(rule):
             yield _weak_alarm(rule, is_repeat=False)
@@ -83,36 +67,58 @@ def breaches(knowledge: Knowledge) -> Iterator[Breach]:
         term=lambda e: both((e.world.is_unread, e.alarm)),
         is_in=lambda a: a.state.is_unread and bool(a.alarming),
     )
-    yield Breach(
-        number=6,
-        key="radiation-in-pregnancy",
-        says="another study is proposed in pregnancy",
-        term=lambda e: both((e.world.facts[PREGNANT].is_true, e.offers_kind("A2"))),
-        is_in=lambda a: a.is_true(PREGNANT) and a.offers_kind("A2"),
-    )
-    yield Breach(
-        number=6,
-        key="child-rated",
-        says="an order for a patient under 18 is rated",
-        term=lambda e: both(
-            (e.world.facts[PEDIATRIC].is_true, z3.Not(e.rating[Rating.NOT_COVERED]))
+
+
+_BREACHES_BY_PATIENT = (
+    (
+        PREGNANT,
+        Breach(
+            number=6,
+            key="radiation-in-pregnancy",
+            says="another study is proposed in pregnancy",
+            term=lambda e: both((e.world.facts[PREGNANT].is_true, e.offers_kind("A2"))),
+            is_in=lambda a: a.is_true(PREGNANT) and a.offers_kind("A2"),
         ),
-        is_in=lambda a: a.is_true(PEDIATRIC) and a.verdict.rating is not Rating.NOT_COVERED,
+    ),
+    (
+        PEDIATRIC,
+        Breach(
+            number=6,
+            key="child-rated",
+            says="an order for a patient under 18 is rated",
+            term=lambda e: both(
+                (e.world.facts[PEDIATRIC].is_true, z3.Not(e.rating[Rating.NOT_COVERED]))
+            ),
+            is_in=lambda a: a.is_true(PEDIATRIC) and a.verdict.rating is not Rating.NOT_COVERED,
+        ),
+    ),
+)
+
+
+def _emergency_breaches(urgent: tuple[str, ...]) -> Iterator[Breach]:
+    emergency = (
+        "cauda equina or a motor deficit"
+        if set(urgent) == set(EMERGENCIES)
+        else " or ".join(urgent)
     )
-
-
-def _emergency_breaches() -> Iterator[Breach]:
     for kind, words in _KINDS.items():
-        yield _offer_in_emergency(kind, words)
+        yield _in_emergency(
+            urgent,
+            f"{kind.lower()}-in-an-emergency",
+            f"{words} ({kind}) although {emergency} is true",
+            *_offering(kind),
+        )
     yield _in_emergency(
+        urgent,
         "repeat-message-in-an-emergency",
-        "a rule of the repeat table holds although cauda equina or a motor deficit is true",
+        f"a rule of the repeat table holds although {emergency} is true",
         lambda e: either(e.repeat.values()),
         lambda a: a.verdict.repeat_rule is not None,
     )
     yield _in_emergency(
+        urgent,
         "not-appropriate-in-an-emergency",
-        "rated usually not appropriate although cauda equina or a motor deficit is true",
+        f"rated usually not appropriate although {emergency} is true",
         lambda e: both(
             (
                 e.rating[Rating.USUALLY_NOT_APPROPRIATE],
@@ -126,24 +132,24 @@ def _emergency_breaches() -> Iterator[Breach]:
     )
 
 
-def _offer_in_emergency(kind: str, words: str) -> Breach:
-    return _in_emergency(
-        f"{kind.lower()}-in-an-emergency",
-        f"{words} ({kind}) although cauda equina or a motor deficit is true",
-        lambda e: e.offers_kind(kind),
-        lambda a: a.offers_kind(kind),
-    )
+def _offering(kind: str) -> tuple[Callable[[Encoded], Term], Callable[[Answer], bool]]:
+    """Say to the solver, and to the code, that a kind of suggestion is offered."""
+    return (lambda e: e.offers_kind(kind)), (lambda a: a.offers_kind(kind))
 
 
 def _in_emergency(
-    key: str, says: str, term: Callable[[Encoded], Term], is_in: Callable[[Answer], bool]
+    urgent: tuple[str, ...],
+    key: str,
+    says: str,
+    term: Callable[[Encoded], Term],
+    is_in: Callable[[Answer], bool],
 ) -> Breach:
     return Breach(
         number=2,
         key=key,
         says=says,
-        term=lambda e: both((either(e.world.facts[fact].is_true for fact in EMERGENCIES), term(e))),
-        is_in=lambda a: a.is_true(*EMERGENCIES) and is_in(a),
+        term=lambda e: both((either(e.world.facts[fact].is_true for fact in urgent), term(e))),
+        is_in=lambda a: a.is_true(*urgent) and is_in(a),
     )
 
 

@@ -46,11 +46,28 @@ class JudgedCase:
     differences: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a case says, without the answer that is wanted."""
+
+    today: date
+    facts: Mapping[str, CaseValue]
+    order: Mapping[str, str]
+    """Attributes that differ from the usual order."""
+    unreadable: tuple[str, ...] = ()
+
+
+def decide_on(given: Given, knowledge: Knowledge) -> Decision:
+    """Put one situation to the tables."""
+    order = _order(given.order, exam_name=knowledge.order.exam_name)
+    return decide(knowledge, order, _picture(given, knowledge, order))
+
+
 def judge(case: Case, knowledge: Knowledge) -> JudgedCase:
     """Put one case to the tables."""
     site = _with_options(knowledge, case.options)
-    order = _order(case.order)
-    decision = decide(site, order, _picture(case, site, order))
+    given = Given(today=case.today, facts=case.facts, order=case.order, unreadable=case.unreadable)
+    decision = decide_on(given, site)
     return JudgedCase(
         case=case,
         knowledge=site,
@@ -66,7 +83,7 @@ def _with_options(knowledge: Knowledge, options: Mapping[str, str]) -> Knowledge
     return replace(knowledge, options={**knowledge.options, **changed})
 
 
-def _order(attributes: Mapping[str, str]) -> DraftOrder:
+def _order(attributes: Mapping[str, str], *, exam_name: str) -> DraftOrder:
     said = {**USUAL_ORDER, **attributes}
     priority = Priority(said["priority"])
     return DraftOrder(
@@ -77,7 +94,7 @@ def _order(attributes: Mapping[str, str]) -> DraftOrder:
             "status": "draft",
             "intent": "order",
             "priority": priority.value,
-            "code": {"text": "MRI lumbar spine"},
+            "code": {"text": exam_name},
             "subject": {"reference": "Patient/case"},
         },
         protocol=ImagingProtocol(said["protocol"]),
@@ -87,7 +104,7 @@ def _order(attributes: Mapping[str, str]) -> DraftOrder:
     )
 
 
-def _picture(case: Case, knowledge: Knowledge, order: DraftOrder) -> ClinicalPicture:
+def _picture(case: Given, knowledge: Knowledge, order: DraftOrder) -> ClinicalPicture:
     chart = Chart(unreadable=dict.fromkeys(case.unreadable, "could not be read"))
     context = ReadingContext(
         chart=chart,
@@ -96,6 +113,7 @@ def _picture(case: Case, knowledge: Knowledge, order: DraftOrder) -> ClinicalPic
         terminology=knowledge.terminology.for_call(),
         episode=Episode(),
         findings={},
+        exam_name=knowledge.order.exam_name,
     )
     given = {
         fact: _finding(value, knowledge.fact(fact).says, case.today)

@@ -34,6 +34,8 @@ _WORDING = (
 )
 _RATINGS = "Ratings agree with the ACR table of the variant, or the rule calls them provisional."
 _STUDIES = "No study is proposed that the ACR rates usually not appropriate for the variant."
+CHECKED = (_CASES, _RULES, _WORDING, _RATINGS, _STUDIES)
+"""What every check holds, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

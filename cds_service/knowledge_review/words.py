@@ -52,6 +52,8 @@ SUGGESTIONS: Mapping[str, str] = {
     "A8": "ask for data",
 }
 
+_EXAM = "lumbar MRI"
+"""In the words below: the exam of the topic, whatever it is called."""
 KINDS: Mapping[str, str] = {
     "abnormal_markers": "a laboratory marker is over its limit, or above its own reference range",
     "age_at_least": "age from the date of birth, in completed years",
@@ -282,7 +284,9 @@ def reading_in_words(reading: FactKind, knowledge: Knowledge) -> str:
     """Return one way of reading a fact, with its parameters."""
     name = next(key for key, kind in FACT_KINDS.items() if type(reading) is kind)
     said = [words for words in _parameters(reading, knowledge) if words]
-    return f"{KINDS[name]}: {'; '.join(said)}" if said else KINDS[name]
+    exam = knowledge.order.exam_name
+    kind = KINDS[name].replace(_EXAM, exam if exam[:2].isupper() else exam[:1].lower() + exam[1:])
+    return f"{kind}: {'; '.join(said)}" if said else kind
 
 
 def suggestion_in_words(suggestion: SuggestionRule, knowledge: Knowledge) -> str:

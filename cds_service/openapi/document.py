@@ -6,7 +6,7 @@ https://spec.openapis.org/oas/v3.1.1.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from cds_service import __version__
@@ -15,6 +15,7 @@ from cds_service.json_schemas import schema_content
 from cds_service.knowledge import Knowledge, ServiceDescription
 from cds_service.openapi.example import FEEDBACK, hook_request
 from cds_service.protocol import operation_outcome
+from cds_service.review_notes import CaseValue
 
 Part: TypeAlias = dict[str, Any]
 """An object of the document."""
@@ -30,6 +31,7 @@ _SCHEMAS = (
     "readiness",
     "operation-outcome",
 )
+_VERSION = "3.1.0"
 _COMPONENTS = "#/components/schemas/"
 
 _REFUSALS: Mapping[int, str] = {
@@ -49,12 +51,13 @@ _CALLING = (400, 401, 403, 404, 405, 412, 413, 415, 429, 503)
 _FEEDING_BACK = (400, 401, 403, 404, 405, 413, 415, 429, 503)
 
 
-def document(knowledge: Knowledge, *, public_url: str | None = None) -> Part:
-    """Return the document for the services of this knowledge; `public_url` is their base."""
+def document(*topics: Knowledge, public_url: str | None = None) -> Part:
+    """Return the document for the services of these topics; `public_url` is their base."""
     paths: Part = {
         "/cds-services": _read("discovery", "Which services there are", "discovery"),
         **{
             path: item
+            for knowledge in topics
             for service in knowledge.services
             for path, item in _service_paths(knowledge, service)
         },
@@ -68,27 +71,37 @@ def document(knowledge: Knowledge, *, public_url: str | None = None) -> Part:
             },
         ),
         "/health/ready": _readiness(),
+        "/openapi.json": _read(
+            "openapi",
+            "This document",
+            {
+                "type": "object",
+                "required": ["openapi", "info", "paths"],
+                "properties": {"openapi": {"const": _VERSION}},
+            },
+        ),
         "/metrics": _read_text("metrics", "Metrics in Prometheus text form", "text/plain"),
         "/": _read_text("frontPage", "A page for people: services and knowledge", "text/html"),
-        f"/knowledge/{knowledge.id}": _read_text(
-            "review", "The rules, ratings and sources that decide, for clinicians", "text/html"
+        **{path: item for knowledge in topics for path, item in _committee_paths(knowledge)},
+        "/assets/review.js": _read_text(
+            "reviewScript", "Searches in the committee's pages", "text/javascript"
         ),
     }
     return {
-        "openapi": "3.1.0",
+        "openapi": _VERSION,
         "info": {
-            "title": knowledge.title,
+            "title": topics[0].title,
             "version": __version__,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": (
                 "A CDS Hooks 2.0 service. It advises; it never blocks an order. "
-                f"Knowledge {knowledge.id} {knowledge.version}, {knowledge.digest}."
+                + " ".join(f"Knowledge {k.id} {k.version}, {k.digest}." for k in topics)
             ),
         },
         "servers": [{"url": public_url or "/"}],
         "paths": paths,
         "components": {
-            "schemas": {name: _schema(name, knowledge) for name in _SCHEMAS},
+            "schemas": {name: _schema(name, topics) for name in _SCHEMAS},
             "responses": {str(status): _refusal(status) for status in _REFUSALS},
             "headers": _HEADERS,
             "securitySchemes": {
@@ -112,7 +125,7 @@ def as_json(document: Part) -> str:
 
 
 def _service_paths(knowledge: Knowledge, service: ServiceDescription) -> Iterable[tuple[str, Part]]:
-    name = service.id.replace("-", " ").title().replace(" ", "")
+    name = _name(service.id)
     context = f"{service.hook}-context"
     yield (
         f"/cds-services/{service.id}",
@@ -153,6 +166,37 @@ def _service_paths(knowledge: Knowledge, service: ServiceDescription) -> Iterabl
             }
         },
     )
+
+
+def _committee_paths(knowledge: Knowledge) -> Iterable[tuple[str, Part]]:
+    base, name = f"/knowledge/{knowledge.id}", _name(knowledge.id)
+    says = "The rules, ratings and sources that decide, for clinicians"
+    yield base, _read_text(f"review{name}", says, "text/html")
+    says = "The value sets, each code with where it was verified"
+    yield f"{base}/value-sets", _read_text(f"valueSets{name}", says, "text/html")
+    says = "What the tables say of facts that somebody chooses; no patient is involved"
+    item = _read_text(f"whatIf{name}", says, "text/html")
+    values = {"enum": ["", *CaseValue]}
+    item["get"]["parameters"] = [
+        {
+            "name": "facts",
+            "in": "query",
+            "style": "form",
+            "explode": True,
+            "schema": {
+                "type": "object",
+                "properties": {fact.id: values for fact in knowledge.facts},
+                "additionalProperties": False,
+            },
+        }
+    ]
+    item["get"]["responses"] |= _refusals((400, 413))
+    yield f"{base}/what-if", item
+
+
+def _name(service_id: str) -> str:
+    """Return an id as part of the name of an operation."""
+    return service_id.replace("-", " ").title().replace(" ", "")
 
 
 def _read(operation_id: str, summary: str, schema: str | Part) -> Part:
@@ -256,11 +300,11 @@ def _within(name: str, members: Part) -> Part:
     return {"properties": _within_list(name, members)}
 
 
-def _schema(name: str, knowledge: Knowledge) -> Part:
+def _schema(name: str, topics: Sequence[Knowledge]) -> Part:
     """Return one of our schemas with its references turned into the document's own."""
     schema = schema_content(name)
     if name == "hook-answer":
-        _name_what_is_known(schema["$defs"]["decision"]["properties"], knowledge)
+        _name_what_is_known(schema["$defs"]["decision"]["properties"], topics)
     del schema["$id"], schema["$schema"]
     moved = _with_references_of_the_document(schema, name)
     assert isinstance(moved, dict)  # noqa: S101  # an object goes in, so an object comes out
@@ -280,18 +324,23 @@ def _with_references_of_the_document(value: object, name: str) -> object:
     return moved
 
 
-def _name_what_is_known(decision: Part, knowledge: Knowledge) -> None:
+def _name_what_is_known(decision: Part, topics: Sequence[Knowledge]) -> None:
     """List the rows and facts of the running knowledge where the schema takes any text."""
-    rows = {
-        "row": knowledge.appropriateness.rules,
-        "overlay": knowledge.repeat.rules,
-        "protocolRow": knowledge.protocol.rules,
+    tables = {
+        "row": [topic.appropriateness for topic in topics],
+        "overlay": [topic.repeat for topic in topics],
+        "protocolRow": [topic.protocol for topic in topics],
+        "safety": [topic.safety for topic in topics],
     }
-    for member, rules in rows.items():
-        decision[member] |= {"enum": list(dict.fromkeys(rule.row for rule in rules))}
-    safety = list(dict.fromkeys(rule.row for rule in knowledge.safety.rules))
-    decision["safety"]["items"] = {"enum": safety}
-    facts = [fact.id for fact in knowledge.facts]
+    rows = {
+        member: {"enum": list(dict.fromkeys(rule.row for table in of for rule in table.rules))}
+        for member, of in tables.items()
+    }
+    decision["safety"]["items"] = rows.pop("safety")
+    for member, known in rows.items():
+        decision[member] |= known
+    facts = list(dict.fromkeys(fact.id for topic in topics for fact in topic.facts))
     decision["missing"]["items"] = {"enum": facts}
     decision["evidence"]["items"]["properties"]["fact"] = {"enum": facts}
-    decision["variant"] |= {"enum": sorted(knowledge.variants)}
+    variants = frozenset[int]().union(*(topic.variants for topic in topics))
+    decision["variant"] |= {"enum": sorted(variants)}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cds_service.chart.sources import INCOMPLETE, Source, SourceState
 from cds_service.json_schemas import is_object
 from cds_service.outgoing import Failure, trusting
-from cds_service.prefetch.addresses import allowed_base
+from cds_service.prefetch.addresses import ServerBase, allowed_base
 from cds_service.prefetch.circuit import Sign
 from cds_service.prefetch.queries import (
     PublishedPrefetch,
@@ -89,7 +89,7 @@ class FhirReader:
                 server.close()
 
 
-def complete(
+def complete(  # noqa: PLR0913  # what is asked, of whom, with what, and for how long
     request: HookRequest,
     knowledge: PublishedPrefetch,
     *,
@@ -98,6 +98,7 @@ def complete(
     budget_seconds: float,
     monotonic: Callable[[], float],
     client_id: str = "",
+    open_server: ServerBase | None = None,
 ) -> tuple[Source, ...]:
     """Return every source that the knowledge asks for, in its order, read or not; then extra ones.
 
@@ -105,7 +106,8 @@ def complete(
     pages of what came, are read in parallel if the call gives a server, a token for it, and the
     server is allowed. Returns within `budget_seconds`, whatever the server does. A source that is
     unreadable and yet has content is one of which only some pages could be read. `client_id` is
-    of the site file; empty when nobody asks who calls.
+    of the site file; empty when nobody asks who calls. `open_server` is read without a token, in
+    place of what the call names (`cds-service try`).
     """
     deadline = Deadline(at=monotonic() + budget_seconds, monotonic=monotonic)
     templates = templates_of(knowledge, request)
@@ -119,7 +121,11 @@ def complete(
         )
         for key, resource_type in knowledge.prefetch_types.items()
     ]
-    access = _access_of(request, allowed_servers)
+    access = (
+        _access_of(request, allowed_servers)
+        if open_server is None
+        else Access(base=open_server, token="")
+    )
     if access is None:
         for errand in errands:
             errand.do_without()

@@ -71,6 +71,7 @@ class Access:
 
     base: ServerBase
     token: str = field(repr=False)
+    """Empty for a server that is open to anybody."""
 
 
 class ReadFailure(Exception):
@@ -163,8 +164,9 @@ class FhirServer:
         headers = {
             "Accept": "application/fhir+json",
             "Accept-Encoding": "gzip",
-            "Authorization": f"Bearer {token}",
         }
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         # A next link may have a query and no path.
         target = target if target.startswith("/") else f"/{target}"
         try:

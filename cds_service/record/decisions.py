@@ -28,6 +28,8 @@ class JudgedCall:
     """Aware."""
     client: str
     """Id of the registered client; empty when nobody was asked."""
+    knowledge: Knowledge
+    """With what it was decided."""
     service: str
     hook: str
     hook_instance: str | None
@@ -40,14 +42,9 @@ class JudgedCall:
 class DecisionRecord:
     """Writes decisions."""
 
-    def __init__(self, database: Database, knowledge: Knowledge) -> None:
-        """Write into `database` what was decided with `knowledge`."""
+    def __init__(self, database: Database) -> None:
+        """Write into `database`."""
         self._database = database
-        self._knowledge = {
-            "knowledge_id": knowledge.id,
-            "knowledge_version": knowledge.version,
-            "knowledge_digest": knowledge.digest,
-        }
         self._has_failed = False
 
     @property
@@ -91,7 +88,9 @@ class DecisionRecord:
 
     def _decision_row(self, call: JudgedCall, decision: Decision, number: int) -> dict[str, object]:
         return {
-            **self._knowledge,
+            "knowledge_id": call.knowledge.id,
+            "knowledge_version": call.knowledge.version,
+            "knowledge_digest": call.knowledge.digest,
             "decided_at": call.decided_at,
             "client": fitting_client(call.client),
             "service": call.service,

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from cds_service.feedback import Feedback
 from cds_service.protocol import uuid_in
 from cds_service.record.decisions import fitting_client
-from cds_service.store.database import Database
+from cds_service.store.database import Database, insert_into
 from cds_service.store.tables import CARD, DECISION, FEEDBACK
 
 OTHER_CODE = "other"
@@ -105,8 +104,9 @@ def _fingerprint(row: dict[str, object]) -> str:
 
 def _insert(connection: sa.Connection, rows: Iterable[dict[str, object]]) -> set[str]:
     """Insert what is not there; return the fingerprints of what is there now and was not."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(FEEDBACK).on_conflict_do_nothing(index_elements=["fingerprint"])
+    statement = insert_into(connection, FEEDBACK).on_conflict_do_nothing(
+        index_elements=["fingerprint"]
+    )
     found = connection.execute(statement.returning(FEEDBACK.c.fingerprint), list(rows))
     return set(found.scalars())
 

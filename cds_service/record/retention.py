@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from cds_service.store.database import Database
-from cds_service.store.tables import DECISION, FEEDBACK
+from cds_service.store.tables import DECISION, FEEDBACK, UNMAPPED_CODE
 
 _ROWS_AT_A_TIME = 1000
 """So that calls need not wait for a lock: SQLite has one for the whole file."""
@@ -49,6 +49,9 @@ def forget(database: Database, before: datetime) -> Iterator[Forgotten]:
     while gone := _delete_some(database, FEEDBACK, "received_at", before):
         feedback += gone
         yield Forgotten(decisions=decisions, feedback=feedback)
+    # Codes that no longer come; the list would show them for ever.
+    while _delete_some(database, UNMAPPED_CODE, "last_seen_at", before):
+        pass
 
 
 def _delete_some(database: Database, table: sa.Table, at: str, before: datetime) -> int:

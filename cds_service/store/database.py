@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -175,3 +176,9 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def _close(threads: ThreadPoolExecutor, engine: sa.Engine) -> None:
     threads.shutdown(wait=False, cancel_futures=True)
     engine.dispose()
+
+
+def insert_into(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an INSERT that can say `ON CONFLICT`, which each of the two has in its dialect."""
+    on_postgresql = connection.dialect.name == "postgresql"
+    return postgresql.insert(table) if on_postgresql else sqlite.insert(table)

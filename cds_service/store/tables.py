@@ -1,7 +1,8 @@
 """The tables of the store, as the newest migration leaves them (a test compares the two).
 
 No patient id, no name, no text of a chart, no token: nothing that a request says stands here but
-random ids and codes of ours. Source: design, "What is kept".
+random ids, codes of ours, and codes of an EHR's order catalogue that came for several patients.
+Source: design, "What is kept".
 """
 
 from datetime import UTC, datetime
@@ -107,5 +108,26 @@ FEEDBACK = sa.Table(
         nullable=False,
         unique=True,
         comment="SHA-256 of all that was said: the same twice is one row",
+    ),
+)
+
+UNMAPPED_CODE = sa.Table(
+    "unmapped_code",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True, autoincrement=True),
+    sa.Column(
+        "client", sa.String(CLIENT_LENGTH), nullable=False, comment="empty: nobody was asked"
+    ),
+    sa.Column("system", sa.String(300), nullable=False),
+    sa.Column("code", sa.String(100), nullable=False),
+    sa.Column("title", sa.String(100), nullable=False, comment="as the EHR displays it"),
+    sa.Column("orders", sa.BigInteger, nullable=False, comment="how many; about"),
+    sa.Column("last_seen_at", UtcTime, nullable=False, index=True),
+    sa.Column(
+        "fingerprint",
+        sa.String(64),
+        nullable=False,
+        unique=True,
+        comment="SHA-256 of client, system, code and title",
     ),
 )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from deploy_files import DEPLOY, KNOWN_SETTINGS, run, tool
-from ruamel.yaml import YAML
 
 from cds_service.settings import Settings
 from cds_service.site_file import load_site_file, parse_site_file
@@ -16,17 +16,17 @@ from cds_service.site_file import load_site_file, parse_site_file
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 
 
-def yaml(path: Path) -> list[dict[str, Any]]:
-    return [each for each in YAML(typ="safe").load_all(path.read_text("utf-8")) if each]
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(path.read_text("utf-8")) if each]
 
 
 def compose() -> dict[str, Any]:
-    [found] = yaml(DEPLOY / "container/compose.yaml")
+    [found] = documents(DEPLOY / "container/compose.yaml")
     return found
 
 
 def resources(kind: str) -> list[dict[str, Any]]:
-    return [each for path in MANIFESTS for each in yaml(path) if each["kind"] == kind]
+    return [each for path in MANIFESTS for each in documents(path) if each["kind"] == kind]
 
 
 def pods() -> dict[str, dict[str, Any]]:
@@ -167,11 +167,12 @@ def test_a_pod_that_goes_has_time_to_drain_and_to_stop() -> None:
     assert pod["terminationGracePeriodSeconds"] >= drains + 10
 
 
-def test_only_the_hooks_are_reachable_through_the_ingress() -> None:
+def test_only_hooks_and_rules_are_reachable_through_the_ingress() -> None:
     [ingress] = resources("Ingress")
     paths = [p["path"] for rule in ingress["spec"]["rules"] for p in rule["http"]["paths"]]
 
-    assert ["/cds-services"] == paths
+    rules = ["/knowledge/lumbar-mri", "/knowledge/lumbar-mri/value-sets", "/assets/review.js"]
+    assert ["/cds-services", *rules] == paths
 
 
 def test_every_pod_is_closed_but_for_what_is_listed() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -31,7 +33,8 @@ CLOSED = (
     "/health/ready",
     "/health/live",
     "/",
-    "/knowledge/lumbar-mri",
+    "/openapi.json",
+    "/knowledge/lumbar-mri/what-if",
 )
 
 
@@ -153,11 +156,26 @@ def test_another_name_gets_no_handshake(front: OwnNginx) -> None:
         f"{PREFIX}//{{path}}",
     ],
 )
-def test_nothing_but_the_hooks_is_reachable(front: OwnNginx, path: str, way: str) -> None:
+def test_nothing_but_hooks_and_rules_is_reachable(front: OwnNginx, path: str, way: str) -> None:
     answer = front.send("GET", way.format(path=path))
 
     assert answer.status in {400, 404}
     assert b"nginx" in answer.body  # the service itself was not asked
+
+
+def test_the_rules_that_cards_link_to_are_there_with_all_that_they_need(front: OwnNginx) -> None:
+    source = f"{PREFIX}/knowledge/lumbar-mri"
+    for path in (source, f"{source}/value-sets"):
+        page = front.send("GET", path)
+        assert 200 == page.status
+        [script] = re.findall(r'<script src="([^"]+)"', page.body.decode())
+        assert b"search" in front.send("GET", urljoin(path, script)).body
+
+    pages = front.send("GET", source).body.decode()
+    [value_sets] = set(re.findall(r'<a href="([^"#]+/value-sets)">', pages))
+    assert f"{source}/value-sets" == urljoin(source, value_sets)
+    assert 404 == front.send("GET", f"{source}/what-if").status
+    assert 403 == front.send("POST", source, b"{}").status
 
 
 def test_paths_behind_the_prefix_that_are_no_hooks_stay_in_the_service(front: OwnNginx) -> None:
@@ -169,6 +187,9 @@ def test_paths_behind_the_prefix_that_are_no_hooks_stay_in_the_service(front: Ow
 
 
 def test_people_and_prometheus_come_in_on_another_port(front: OwnNginx) -> None:
+    for _ in range(4):
+        call(front)  # so that both replicas have a number to show
+
     page = front.send("GET", "/", port=front.inside)
     numbers = [front.send("GET", f"/metrics/{n}", port=front.inside) for n in (8001, 8002)]
     forbidden = front.send("POST", "/cds-services/x", b"{}", headers=[fresh()], port=front.inside)

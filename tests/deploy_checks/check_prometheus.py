@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from http_service import client
-from ruamel.yaml import YAML
 
 FOLDER = Path(__file__).parent.parent.parent / "deploy/prometheus"
+TESTS = sorted(FOLDER.glob("*_test.yaml"))
 OPERATIONS = FOLDER.parent / "operations.md"
 
 
@@ -27,7 +28,7 @@ def promtool(*arguments: str, folder: Path = FOLDER) -> None:
 
 
 def rules() -> list[dict[str, Any]]:
-    groups = YAML(typ="safe").load((FOLDER / "alerts.yaml").read_text("utf-8"))["groups"]
+    groups = yaml.safe_load((FOLDER / "alerts.yaml").read_text("utf-8"))["groups"]
     return [rule for group in groups for rule in group["rules"]]
 
 
@@ -59,11 +60,11 @@ def test_alerts_and_scraping_are_well_formed() -> None:
 
 
 def test_alerts_fire_when_they_should_and_not_before() -> None:
-    promtool("test", "rules", "alerts_test.yaml")
+    promtool("test", "rules", *(path.name for path in TESTS))
 
 
 def test_each_alert_is_tested() -> None:
-    tested = (FOLDER / "alerts_test.yaml").read_text("utf-8")
+    tested = "".join(path.read_text("utf-8") for path in TESTS)
 
     assert [] == [r["alert"] for r in rules() if "alert" in r and r["alert"] not in tested]
 

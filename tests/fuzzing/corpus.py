@@ -19,7 +19,7 @@ _KEPT_OF_A_KEY = 60
 _LONGEST_FRAGMENT = 2_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Seed:
     """A request that is answered with 200."""
 

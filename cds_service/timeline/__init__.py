@@ -1,0 +1,1 @@
+"""One patient's story on one picture: what a card rests on, by date."""
