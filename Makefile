@@ -20,8 +20,8 @@ demo: $(INSTALLED)  ## Start the service and a test EHR, show the cards, keep se
 serve: $(INSTALLED)  ## Run the service on loopback without client tokens
 	CDS_CLIENT_AUTH=off $(BIN)/cds-service serve
 
-test: $(INSTALLED)  ## Run the tests (ARGS='-k name' for some of them)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(INSTALLED)  ## Run the tests on all cores (ARGS='-n 0 -k name' for some of them on one)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 check: $(INSTALLED)  ## Style, types and the knowledge folder
 	$(BIN)/ruff check

@@ -147,9 +147,9 @@ def own_postgresql() -> Iterator[OwnServer]:
             server.stop()
 
 
-def new_database(server: OwnServer) -> str:
-    """Return the URL of an empty database of a PostgreSQL."""
+def new_database(server: OwnServer, *, like: str = "template1") -> str:
+    """Return the URL of a new database of a PostgreSQL: empty, or a copy of the one named."""
     name = f"cds_{uuid.uuid4().hex}"
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}".encode())
     return server.url.rpartition("/")[0] + f"/{name}"

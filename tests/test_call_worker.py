@@ -22,6 +22,8 @@ from cds_service.arriving_requests import LARGEST_KEPT
 from cds_service.call_worker import SECONDS_TO_SEND
 from cds_service.connections import seconds_unread, takes_answers
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 SECONDS_OF_BUDGET = 1.5
 MANY = 2300
 """More than two workers take at once."""

@@ -41,6 +41,8 @@ from cds_service.prefetch.reader import SECONDS_TO_JUDGE, FhirReader, complete
 from cds_service.prefetch.server import NOT_ASKED, OUTCOMES, READ, Tally, wait_asked_for
 from cds_service.settings import ClientAuth, Settings
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 HUNG = Behaviour(delay_seconds=60)
 SOURCES = len(PREFETCH_KEYS)
 

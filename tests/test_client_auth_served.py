@@ -12,6 +12,8 @@ from client_tokens import PUBLIC_URL, bearer, client_entry, site_text, token
 from http_service import KNEE_MRI, ORDER_SELECT, hook_request
 from served import Served, served
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 SECONDS_FOR_A_REFUSAL = 4
 """Shorter than the server waits for the bytes of a body."""
 

@@ -530,6 +530,7 @@ def test_the_access_token_never_comes_back() -> None:
     assert all(TOKEN not in a.text and TOKEN not in str(a.headers) for a in answers)
 
 
+@pytest.mark.xdist_group("timed")
 def test_answers_come_well_within_half_a_second() -> None:
     """R-RESP-05."""
     to = client()

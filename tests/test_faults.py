@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 FAULTS = Path(__file__).parent / "faults"
 
 

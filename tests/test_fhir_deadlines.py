@@ -27,6 +27,8 @@ from cds_service.fixture_server.server import FixtureServer
 from cds_service.prefetch.reader import FhirReader
 from cds_service.prefetch.server import MOST_REQUESTS, Deadline, FhirServer, ReadFailure
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 SECONDS = 1.0
 LONG_SECONDS = 4.0
 PACE = 0.05

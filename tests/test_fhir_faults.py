@@ -37,6 +37,8 @@ from cds_service.fixture_server.server import FixtureServer
 from cds_service.prefetch.server import OUTCOMES
 from cds_service.settings import ClientAuth, Settings
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 TYPES = tuple(knowledge().prefetch_types.values())
 FAST_MS = 10_000
 """Generous: these faults are known at once, and a busy machine must not turn them into others."""

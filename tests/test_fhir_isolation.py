@@ -18,6 +18,8 @@ from cds_service.prefetch.reader import FhirReader
 from cds_service.settings import Settings
 from cds_service.site_file import parse_site_file
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 A, B = "https://a.example", "https://b.example"
 PASS = "canary-fhir-token-77aa"
 CHART = [PATIENT, BACK_PAIN]

@@ -50,6 +50,8 @@ from cds_service.registered_clients import RegisteredClient
 from cds_service.settings import Settings
 from cds_service.site_file import parse_site_file
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 
 @dataclass(slots=True)
 class Clock:

@@ -18,6 +18,8 @@ from cds_service.errors import KnowledgeError
 from cds_service.knowledge_export import export
 from cds_service.knowledge_loading.loader import load_knowledge
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 BY = 'A. "Bea" Doe: CDS committee'
 
 

@@ -6,6 +6,8 @@ from cds_service.fixture_server.behaviour import Behaviour, Fault
 from cds_service.fixture_server.server import FixtureServer
 from cds_service.outgoing import Failure, NoAnswer, Peer, trusting
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 PATIENT = {"resourceType": "Patient", "id": "p1"}
 
 

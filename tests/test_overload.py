@@ -16,6 +16,8 @@ from cds_service.senders import network_of
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import parse_site_file
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 ORIGIN = "https://sandbox.example"
 SETTINGS = Settings(client_auth=ClientAuth.OFF, cors_origins=(ORIGIN,), time_budget_ms=1000)
 FEEDBACK = f"{ORDER_SELECT}/feedback"

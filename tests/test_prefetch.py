@@ -33,6 +33,8 @@ from cds_service.prefetch.addresses import base_of
 from cds_service.prefetch.reader import MAX_PAGES, FhirReader, complete
 from cds_service.prefetch.server import Access, Deadline, ReadFailure
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 CONDITIONS = [resource("Condition", number) for number in range(1, 8)]
 OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "login"}]}
 

@@ -14,6 +14,8 @@ from cds_service.fixture_server.server import FixtureServer
 from cds_service.outgoing import Failure, NoAnswer, Peer, trusting
 from cds_service.settings import Settings
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 ROOT = authority("Hospital root")
 ISSUING = authority("Hospital issuing CA", ROOT)
 OTHER_ROOT = authority("Hospital root")

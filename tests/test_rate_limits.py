@@ -37,6 +37,8 @@ from cds_service.rates import UNLIMITED, Rate, parse_rate
 from cds_service.settings import ClientAuth, Settings
 from cds_service.site_file import parse_site_file
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 FEEDBACK = f"{ORDER_SELECT}/feedback"
 ORIGIN = "https://sandbox.example"
 OTHER = "https://other-ehr.example"

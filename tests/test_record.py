@@ -34,6 +34,8 @@ from cds_service.site_file import parse_site_file
 from cds_service.store.rest import SECONDS_LEFT_ALONE
 from cds_service.store.tables import CARD, DECISION, FEEDBACK
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 SECOND = "https://second.example"
 AT = "2026-03-16T15:05:00Z"
 

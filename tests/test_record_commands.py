@@ -19,7 +19,7 @@ from stores import Rows
 from cds_service.app import utc_now
 from cds_service.cli import main
 from cds_service.settings import ClientAuth, Settings
-from cds_service.store.tables import CARD, DECISION, FEEDBACK
+from cds_service.store.tables import CARD, DECISION, FEEDBACK, METADATA
 
 
 def service(url: str, *, days_ago: int = 0) -> FlaskClient:
@@ -196,8 +196,15 @@ def test_thousands_of_rows_are_forgotten_in_steps(
     assert [] == rows(FEEDBACK)
 
 
-def test_upgrade_makes_the_tables_and_says_so(database_url: str, connected: sa.Connection) -> None:
-    assert "up to date" in typed(database_url, "upgrade").stdout
+def test_upgrade_makes_the_tables_and_says_so(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/new.sqlite3"
+    assert "up to date" in typed(url, "upgrade").stdout
+    assert set(METADATA.tables) <= set(sa.inspect(sa.create_engine(url)).get_table_names())
+
+
+def test_upgrade_leaves_a_database_of_a_later_version_alone(
+    database_url: str, connected: sa.Connection
+) -> None:
     connected.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     connected.commit()
     assert "of a later version (9999" in typed(database_url, "upgrade").stdout

@@ -22,6 +22,8 @@ from fuzzing.patterns import ENDS, attacks, text_of
 
 import cds_service
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 PACKAGE = Path(cds_service.__file__).parent
 
 FEW = (8, 12, 18, 27, 40)

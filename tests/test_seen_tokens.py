@@ -36,6 +36,8 @@ from cds_service.store.database import Database
 from cds_service.store.rest import SECONDS_LEFT_ALONE, StoreDown
 from cds_service.store.tables import METADATA, SEEN_TOKEN
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 NOW = 1_800_000_000
 STORES = ("sqlite", "postgresql", "redis")
 

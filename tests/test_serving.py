@@ -14,6 +14,8 @@ import requests
 from http_service import KNEE_MRI, LUMBAR_MRI, ORDER_SELECT, hook_request
 from served import Served, served
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 OPEN = {"CDS_CLIENT_AUTH": "off", "CDS_MAX_BODY_BYTES": "200000"}
 EAP = "urn:oid:1.2.840.114350.1.13.999.2.7.2.696580"
 

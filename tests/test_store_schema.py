@@ -18,8 +18,17 @@ from cds_service.store.schema import HEAD, config_for, revision_of
 from cds_service.store.tables import DECISION, FEEDBACK, METADATA, SEEN_TOKEN
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database, in place of the one with tables of `conftest.py`."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.sqlite3"
+    server: OwnServer = request.getfixturevalue("postgresql_server")
+    return new_database(server)
+
+
 def opened(url: str) -> Database:
-    return Database(url, monotonic=time.monotonic)
+    return Database(url, monotonic=time.monotonic, seconds=30)  # not of speed
 
 
 def script(connection: sa.Connection) -> ScriptDirectory:

@@ -11,6 +11,8 @@ from chromium import DESKTOP, PHONE, chromium, keep_screenshot, serious_faults, 
 from demo_ehr import RunningDemo, running_demo
 from playwright.sync_api import Browser, Page, Request, expect
 
+pytestmark = pytest.mark.xdist_group("timed")
+
 EARLY = "acute-back-pain-ten-days"
 IN_WORDS = "cauda-equina-suspected-in-order-text"
 SELECT = "button[data-hook=order-select]"

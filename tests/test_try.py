@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -34,6 +34,8 @@ from cds_service.trial.orders import TrialOrder
 from cds_service.trial.run import Trier
 from cds_service.trial.services import InProcess, Running
 from cds_service.try_command import try_all, try_one
+
+pytestmark = pytest.mark.xdist_group("timed")
 
 FOLDER = ROOT / "fhir_fixtures"
 ACUTE = "greenhalgh-patient"
@@ -334,6 +336,15 @@ def test_what_contradicts_itself_is_refused_before_anything_is_read(
     assert server.requests == ()
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """A shell starts what runs in the background deaf to Ctrl+C, and so would our process be."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_prints_what_there_is() -> None:
     slow = {"Device": Behaviour(delay_seconds=0.4)}
     with FixtureServer(FOLDER, behaviours=slow) as server:
