@@ -25,8 +25,19 @@ class ClientProfile(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PamaClaim:
+    """What a site states beside each rating of an order (Argonaut PAMA guide, extension table)."""
+
+    qcdsm: str
+    """CMS G-code of the site's qualified clinical decision support mechanism. Without one nothing
+    may be claimed."""
+    auc_applied: str = ""
+    """URI of the appropriate use criteria; empty: not said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CardForm:
-    """The form of the cards for one client."""
+    """The form of the cards for one client, and whether its orders are rated."""
 
     profile: ClientProfile = ClientProfile.STANDARD
     kinds: frozenset[str] | None = None
@@ -38,6 +49,8 @@ class CardForm:
 
     source_url: str = ""
     """Where the rules of this service can be read; empty: where the knowledge says."""
+    pama: PamaClaim | None = None
+    """Rate each order in the order itself; None: the extension is not claimed."""
 
     @property
     def selection_behavior(self) -> str:

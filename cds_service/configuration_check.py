@@ -61,7 +61,17 @@ def _site(site: SiteFile) -> str:
     if not site.digest:
         return "none"
     codes = len(site.order_codes.by_code) + len(site.order_codes.by_title)
-    return f"{len(site.clients)} clients, {codes} order codes, {site.digest}"
+    return f"{len(site.clients)} clients, {codes} order codes, {_ratings(site)}{site.digest}"
+
+
+def _ratings(site: SiteFile) -> str:
+    """Say whose orders are rated, where anybody's are: it is a claim that a site must mean."""
+    if site.pama is None:
+        return ""
+    rated = [client.id for client in site.clients if client.wants_pama]
+    if site.form.pama is not None:
+        rated.append("calls of open clients")
+    return f"orders rated as {site.pama.qcdsm} for {', '.join(rated) or 'nobody'}, "
 
 
 def _asked(wiring: Wiring) -> Iterator[Checked]:

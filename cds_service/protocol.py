@@ -15,6 +15,9 @@ from cds_service.json_schemas import Schema, is_array, is_object
 
 DECISIONS_EXTENSION = "org.lumbar-mri-cds.decisions"
 MODE_EXTENSION = "org.lumbar-mri-cds.mode"
+SYSTEM_ACTIONS = "systemActions"
+"""Name of a member of CDS Hooks 2.0, and of the extension that the PAMA guide of 2019 has for the
+same list: clients written to the guide read only that one (R-PAMA-01, R-EXT-02)."""
 ERROR_SYSTEM = "https://lumbar-mri-cds.example/fhir/CodeSystem/error"
 
 _ENVELOPE = Schema("hook-request")
@@ -142,13 +145,23 @@ def hook_answer(
     decisions: Sequence[Mapping[str, object]] = (),
     *,
     mode: str = "",
+    system_actions: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, object]:
-    """Return the body of a 200 answer: cards, decisions, and the mode unless it is plain `live`."""
+    """Return the body of a 200 answer: cards, decisions, and the mode unless it is plain `live`.
+
+    System actions stand in both places where clients look for them.
+    """
+    actions = list(system_actions)
     return _object(
         strip_empty(
             {
                 "cards": list(cards),
-                "extension": {DECISIONS_EXTENSION: list(decisions), MODE_EXTENSION: mode},
+                SYSTEM_ACTIONS: actions,
+                "extension": {
+                    DECISIONS_EXTENSION: list(decisions),
+                    MODE_EXTENSION: mode,
+                    SYSTEM_ACTIONS: actions,
+                },
             }
         )
     )

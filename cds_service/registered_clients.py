@@ -46,6 +46,8 @@ class RegisteredClient:
     """Longest time from `iat` to `exp` of a token."""
     mtls_subject: str = ""
     profile: ClientProfile | None = None
+    wants_pama: bool = False
+    """Its orders are rated (Argonaut PAMA extension)."""
     mode: Mode | None = None
     """Its own mode; the stricter of this and that of the service holds."""
     rate: Rate | None = None
@@ -84,6 +86,11 @@ def read_clients(root: Node, problems: Problems) -> tuple[RegisteredClient, ...]
             problems.report(node, "this issuer and subject stand twice")
         if client.mtls_subject in {other.mtls_subject for other in clients} - {""}:
             problems.report(node, "this mtlsSubject stands twice")
+        if client.wants_pama and root.member("pama") is None:
+            problems.report(
+                node.member("pamaExtension") or node,
+                "needs `pama: {qcdsm: …}`: without the site's G-code no rating may be claimed",
+            )
         clients.append(client)
     return tuple(clients)
 
@@ -118,6 +125,7 @@ def _read_client(node: Node, problems: Problems) -> RegisteredClient:
         lifetime_seconds=_lifetime(node.member("lifetimeSeconds"), problems),
         mtls_subject=node.text_at("mtlsSubject"),
         profile=ClientProfile(profile) if profile else None,
+        wants_pama=node.text_at("pamaExtension") == "true",
         mode=Mode(mode) if mode else None,
         rate=_rate(node.member("rateLimit"), problems),
     )

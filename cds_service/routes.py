@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from cds_service import __version__, committee_pages, pages, strict_json
 from cds_service.client_auth.gate import Credentials
+from cds_service.client_profiles import PamaClaim
 from cds_service.errors import (
     MalformedRequest,
     TooLarge,
@@ -29,6 +30,7 @@ from cds_service.left_out import is_left_out
 from cds_service.modes import Mode, strictest
 from cds_service.observability import METRICS_CONTENT_TYPE, unreadable_types, words_of
 from cds_service.overload import arrival_of, longest_wait_seconds, overloaded
+from cds_service.pama_ratings import rated_orders
 from cds_service.prefetch.reader import complete
 from cds_service.protocol import (
     HookRequest,
@@ -107,6 +109,7 @@ def call_service(service_id: str) -> Response:
         client_id=client.id if client else "",
     )
     call.reading_seconds = time.perf_counter() - reading_since
+    form = wiring.form_for(client, knowledge)
     with wiring.judging:
         outcome = evaluate(
             knowledge,
@@ -115,15 +118,15 @@ def call_service(service_id: str) -> Response:
             today=wiring.clock().astimezone(wiring.settings.time_zone).date(),
             zone=wiring.settings.time_zone,
             site=wiring.site,
-            form=wiring.form_for(client, knowledge),
+            form=form,
         )
     wiring.metrics.count_foreign(outcome.foreign_resources)
     if mode is Mode.LIVE and is_left_out(hook_request, wiring.site.left_out):
         call.details["mode"] = LEFT_OUT
     shown = outcome.cards if call.details["mode"] == Mode.LIVE else ()
-    _record(wiring, knowledge, call, hook_request, outcome)
+    rated = _record(wiring, knowledge, call, hook_request, outcome, form.pama)
     _note(wiring, call, shown, outcome.decisions)
-    return _json(_answer(shown, outcome.decisions, mode))
+    return _json(_answer(shown, outcome.decisions, mode, rated))
 
 
 @hooks.post("/cds-services/<service_id>/feedback")
@@ -314,18 +317,27 @@ def _too_large(limit: int) -> TooLarge:
 
 
 def _answer(
-    cards: Sequence[Mapping[str, object]], decisions: Sequence[Mapping[str, object]], mode: Mode
+    cards: Sequence[Mapping[str, object]],
+    decisions: Sequence[Mapping[str, object]],
+    mode: Mode,
+    rated: Sequence[Mapping[str, object]] = (),
 ) -> dict[str, object]:
-    return hook_answer(cards, decisions, mode="" if mode is Mode.LIVE else mode.value)
+    said = "" if mode is Mode.LIVE else mode.value
+    return hook_answer(cards, decisions, mode=said, system_actions=rated)
 
 
 def _record(
-    wiring: Wiring, knowledge: Knowledge, call: Call, hook_request: HookRequest, outcome: Outcome
-) -> None:
-    """Commit what was decided before it is answered.
+    wiring: Wiring,
+    knowledge: Knowledge,
+    call: Call,
+    hook_request: HookRequest,
+    outcome: Outcome,
+    claim: PamaClaim | None,
+) -> list[Mapping[str, object]]:
+    """Commit what was decided before it is answered, and return the system actions.
 
     A store that is down costs the clinician nothing: the card leaves without its record, which
-    log, metrics and readiness say.
+    log, metrics and readiness say. But a consultation that nobody could look up is not claimed.
     """
     spent = time.perf_counter() - call.started
     judged = JudgedCall(
@@ -339,14 +351,26 @@ def _record(
         reading_ms=call.reading_seconds * 1000,
         total_ms=spent * 1000,
     )
+    is_shown = judged.mode == Mode.LIVE
+    # Some clients fire twice in one hook instance: the time makes two consultations of it.
+    names = (judged.service, hook_request.hook_instance, judged.decided_at.isoformat())
+    ratings = rated_orders(
+        knowledge, outcome.judged, claim if is_shown else None, consultation="|".join(names)
+    )
     seconds = max(_seconds_left(wiring.settings, call), _LEAST_SECONDS_TO_RECORD)
     try:
         wiring.decisions.keep(
-            judged, outcome.orders, is_shown=judged.mode == Mode.LIVE, seconds=seconds
+            judged,
+            outcome.orders,
+            is_shown=is_shown,
+            consult_ids=[rating.consult_id if rating else None for rating in ratings],
+            seconds=seconds,
         )
     except StoreDown as fault:
         wiring.metrics.count_unrecorded(len(outcome.orders))
         call.details["unrecorded"] = str(fault)
+        return []
+    return [rating.action for rating in ratings if rating is not None]
 
 
 def _note(

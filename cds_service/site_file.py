@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from cds_service.client_profiles import STANDARD_FORM, CardForm, ClientProfile
+from cds_service.client_profiles import STANDARD_FORM, CardForm, ClientProfile, PamaClaim
 from cds_service.errors import SettingsError
 from cds_service.json_schemas import Schema
 from cds_service.knowledge_loading.yaml import Node, Problems, read_yaml
@@ -59,6 +59,8 @@ class SiteFile:
     """Requesters and departments that are shown nothing."""
     form: CardForm = STANDARD_FORM
     """Of cards for a call whose client is not known."""
+    pama: PamaClaim | None = None
+    """What is stated beside the ratings of orders, for clients whose orders are rated."""
     digest: str = field(default="", compare=False)
     """`sha256:…` of the file, for readiness: which file runs. Empty without a file."""
 
@@ -79,9 +81,13 @@ class SiteFile:
 
     def form_for(self, client: RegisteredClient | None) -> CardForm:
         """Return the form of the cards for a client."""
-        if client is None or client.profile is None:
+        if client is None:
             return self.form
-        return replace(self.form, profile=client.profile)
+        return replace(
+            self.form,
+            profile=client.profile or self.form.profile,
+            pama=self.pama if client.wants_pama else None,
+        )
 
 
 NO_SITE_FILE = SiteFile()
@@ -136,6 +142,7 @@ def parse_site_file(text: str, *, name: str) -> SiteFile:
         proxy=proxy,
         left_out=_left_out(root.member("leaveOut")),
         form=_form(root, profile),
+        pama=_pama(root.member("pama")),
     )
 
 
@@ -166,8 +173,15 @@ def _left_out(node: Node | None) -> LeftOut:
     )
 
 
+def _pama(node: Node | None) -> PamaClaim | None:
+    if node is None:
+        return None
+    return PamaClaim(qcdsm=node.text_at("qcdsm"), auc_applied=node.text_at("aucApplied"))
+
+
 def _form(root: Node, profile: ClientProfile) -> CardForm:
-    node = root.member("suggestions")
+    node, pama = root.member("suggestions"), root.member("pama")
+    is_open = pama is not None and pama.text_at("openClients") == "true"
     kinds = node.member("kinds") if node is not None else None
     return CardForm(
         profile=profile,
@@ -176,6 +190,7 @@ def _form(root: Node, profile: ClientProfile) -> CardForm:
         else frozenset(str(item.value) for item in node.items_at("kinds")),
         preference_list_codes=_map(node, "preferenceListCodes"),
         override_codes=_map(root, "overrideCodes"),
+        pama=_pama(pama) if is_open else None,
     )
 
 

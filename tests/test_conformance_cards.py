@@ -1,7 +1,8 @@
 """CDS Hooks 2.0: what every card, suggestion, action and link of the service must be.
 
 Each test reads all answers to the stories of `fhir_fixtures/`, so every base row is covered.
-Not bound: R-ACT-08, R-ACT-09 (no system actions are sent), R-LINK-05 (no link launches itself),
+Not bound: R-ACT-08, R-ACT-09 (no system actions are sent here; `test_pama.py` has those that are
+sent where a site asks for them), R-LINK-05 (no link launches itself),
 R-SUG-05 (`actionSelectionBehavior` is never sent): the closed schema proves all of it.
 """
 
@@ -209,7 +210,7 @@ def test_links_are_https_without_patient_data() -> None:
 
 
 def test_no_answer_claims_a_pama_rating() -> None:
-    """R-PAMA-01 to R-PAMA-09 bind only a service that claims them; this one does not."""
+    """R-PAMA-01 to R-PAMA-09 bind only a service that claims them; here no site does."""
     assert not [e.name for e in exchanges() if "pama-rating" in json.dumps(e.answer)]
 
 

@@ -53,19 +53,26 @@ class DecisionRecord:
         return self._has_failed
 
     def keep(
-        self, call: JudgedCall, orders: Sequence[JudgedOrder], *, is_shown: bool, seconds: float
+        self,
+        call: JudgedCall,
+        orders: Sequence[JudgedOrder],
+        *,
+        is_shown: bool,
+        consult_ids: Sequence[str | None],
+        seconds: float,
     ) -> None:
         """Write all orders of one call, with their cards if these are shown, or none.
 
+        `consult_ids` are the handles that stand in the orders that were rated; None for others.
         Returns when they are committed. Raises StoreDown when the database fails, or has not
         answered after `seconds`; then they may be committed nevertheless.
         """
         rows = [
             (
-                self._decision_row(call, order.decision, number),
+                self._decision_row(call, order.decision, number) | {"consult_id": consult_id},
                 [_card_row(card) for card in order.cards if is_shown],
             )
-            for number, order in enumerate(orders, 1)
+            for number, (order, consult_id) in enumerate(zip(orders, consult_ids, strict=True), 1)
         ]
 
         def write(connection: sa.Connection) -> None:

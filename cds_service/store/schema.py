@@ -12,7 +12,7 @@ import sqlalchemy as sa
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration in `migrations/versions` (a test holds that)."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -74,6 +74,7 @@ DECISION = sa.Table(
     sa.Column("facts", _JSON, nullable=False, comment="fact → `true`, `true?`, `false`"),
     sa.Column("reading_ms", sa.Float, nullable=False, comment="asking the FHIR server"),
     sa.Column("total_ms", sa.Float, nullable=False, comment="until this row was written"),
+    sa.Column("consult_id", sa.String(UUID_LENGTH), comment="in the rating written into the order"),
 )
 
 CARD = sa.Table(
