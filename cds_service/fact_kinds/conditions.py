@@ -101,7 +101,7 @@ class ConditionOnRecord(FactKind):
             return Finding(value=None)
         matches = [
             (condition, said)
-            for condition in context.chart.conditions
+            for condition in context.conditions_of(*self.value_sets)
             if (said := self._said(condition, context.terminology)) is not None
         ]
         refuted = [
@@ -180,7 +180,7 @@ class ConditionOnRecord(FactKind):
         began = condition.began
         if began is None:
             return None
-        for observation in context.chart.observations:
+        for observation in context.observations_of(*self.clearing_exam_sets):
             when = observation.effective
             if (
                 observation.reading is Reading.NORMAL
