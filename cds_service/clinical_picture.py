@@ -1,7 +1,7 @@
 """Findings of every fact of a knowledge folder, for one patient and one order."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from cds_service.episodes import Episode
@@ -21,6 +21,12 @@ class ClinicalPicture:
     episode: Episode
     unreadable: Mapping[str, str]
     """Resource type → reason."""
+    dependants: Mapping[str, tuple[FactDefinition, ...]] = field(init=False, repr=False)
+    """Fact → the facts that look at it, directly or through others, in the order of the folder."""
+
+    def __post_init__(self) -> None:
+        """Find once what each question would make us read again."""
+        object.__setattr__(self, "dependants", _dependants(self.facts))
 
     @classmethod
     def of(cls, facts: tuple[FactDefinition, ...], context: ReadingContext) -> "ClinicalPicture":
@@ -75,10 +81,13 @@ class ClinicalPicture:
         """
         assumed: dict[str, Finding] = dict(self.findings)
         assumed[fact_id] = Finding(value=value, strength=Strength.STRONG)
+        dependants = self.dependants.get(fact_id, ())
+        if not dependants:
+            return assumed
         changed = {fact_id}
         context = replace(self.context, findings=assumed)
-        for fact in self.facts:
-            if fact.id == fact_id or changed.isdisjoint(fact.depends_on):
+        for fact in dependants:
+            if changed.isdisjoint(fact.depends_on):
                 continue
             if among is not None and fact.id not in among:
                 continue
@@ -87,6 +96,18 @@ class ClinicalPicture:
                 assumed[fact.id] = again
                 changed.add(fact.id)
         return assumed
+
+
+def _dependants(facts: Iterable[FactDefinition]) -> dict[str, tuple[FactDefinition, ...]]:
+    looked_at: dict[str, frozenset[str]] = {}
+    found: dict[str, tuple[FactDefinition, ...]] = {}
+    for fact in facts:
+        # Each fact sees only those before it, so what they look at is known.
+        deep = fact.depends_on.union(*(looked_at.get(each, ()) for each in fact.depends_on))
+        looked_at[fact.id] = deep
+        for each in deep:
+            found[each] = (*found.get(each, ()), fact)
+    return found
 
 
 def _unreadable(context: ReadingContext) -> Mapping[str, str]:

@@ -78,7 +78,11 @@ def any_of(findings: Iterable[Finding]) -> Finding:
     Not Kleene's "or": one explicit negation answers the question when nothing says yes,
     because each member reads the same fact from a different place.
     """
-    kept = sorted(findings, key=_newest_first)
+    # Most readings say nothing at all, and one that speaks alone need not be merged.
+    speaking = [f for f in findings if f.value is not None or f.evidence]
+    if not speaking:
+        return UNKNOWN
+    kept = sorted(speaking, key=_newest_first)
     for value in (True, False):
         said = [f for f in kept if f.value is value]
         if said:

@@ -96,7 +96,9 @@ class _Retrial:
     def place_reached(self, picture: ClinicalPicture, fact_id: str, *, value: bool) -> int:
         """Return the place in the table of the rule that would decide."""
         findings = picture.assuming(fact_id, value=value, among=self.among)
-        changed = {f for f, finding in findings.items() if finding is not picture.findings[f]}
+        # Only what depends on the fact was read again, so nothing else can have changed.
+        again = (fact.id for fact in picture.dependants.get(fact_id, ()))
+        changed = {f for f in (fact_id, *again) if findings[f] is not picture.findings[f]}
         situation = Situation(findings, self.attributes, self.options)
         for place, rule in enumerate(self.rules):
             if place <= self.chosen and changed.isdisjoint(self.asks[place]):

@@ -6,17 +6,22 @@ concept, what can be read of it is read, and the rest is left out (quirks 12–1
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 from cds_service.errors import TooLarge
 from cds_service.fhir import Resource, codeables, objects, text_of
 from cds_service.findings import Strength
-from cds_service.records import Coding, Concept
+from cds_service.records import Coding, Concept, Record
 from cds_service.text.clauses import LONGEST_TEXT, plain
 from cds_service.text.patterns import ReadingOption
 from cds_service.text.places import ReadClause, read_clauses_of
 from cds_service.text.reading import BY_WEIGHT, NOTHING_SAID, TextReading, TextState, read_clauses
 from cds_service.value_sets import ValueSets, canonical_system
+
+_START = 3
+"""Letters by which stems are found in a short text."""
+_SHORT_TEXT = 200
 
 MOST_READ = 4_000_000
 """Characters read in one call, each text once for each value set that it may name.
@@ -61,7 +66,16 @@ class Terminology:
             patterns = value_sets.patterns(set_id)
             for stem in patterns.stems if patterns is not None else ():
                 stems.setdefault(stem, set()).add(set_id)
-        self._stems = tuple((stem, frozenset(sets)) for stem, sets in sorted(stems.items()))
+        self._stems = {stem: frozenset(sets) for stem, sets in sorted(stems.items())}
+        self._short_stems = tuple(stem for stem in self._stems if len(stem) < _START)
+        self._stems_by_start: dict[str, tuple[str, ...]] = {}
+        for stem in self._stems.keys() - self._short_stems:
+            start = stem[:_START]
+            self._stems_by_start[start] = (*self._stems_by_start.get(start, ()), stem)
+        self._speaks_for = {
+            each: frozenset(s for s in value_sets.ids if each in value_sets.pattern_sets(s))
+            for each in value_sets.ids
+        }
 
     def for_call(self, this_year: int | None = None) -> "Terminology":
         """Return a copy that remembers what it has read; use one for each call, then drop it.
@@ -71,6 +85,9 @@ class Terminology:
         copy = object.__new__(Terminology)
         copy._value_sets = self._value_sets
         copy._stems = self._stems
+        copy._short_stems = self._short_stems
+        copy._stems_by_start = self._stems_by_start
+        copy._speaks_for = self._speaks_for
         copy._this_year = this_year
         copy._readings = _Readings()
         return copy
@@ -123,6 +140,17 @@ class Terminology:
         return Said(
             state=reading.state, strength=Strength.POSSIBLE, by="text", words=reading.clause
         )
+
+    def may_name(self, text: str) -> frozenset[str]:
+        """Return the sets of which `in_words` may say something; of no others will it."""
+        return frozenset[str]().union(*(self._speaks_for[each] for each in self._candidates(text)))
+
+    def may_be_of(self, record: Record) -> frozenset[str]:
+        """Return the sets of which `in_record` may say something of a record and its notes."""
+        concept = record.concept
+        if concept.is_recognised:
+            return concept.sets
+        return frozenset[str]().union(*map(self.may_name, (*concept.words, *record.notes)))
 
     def words_of(self, concept: Concept) -> tuple[str, ...]:
         """Return the clinician's words in a concept: its text, displays of unknown codings."""
@@ -188,11 +216,23 @@ class Terminology:
         """Return the sets that the text might name; most texts name none, and this is quick."""
         if self._readings is not None and text in self._readings.candidates:
             return self._readings.candidates[text]
-        lowered = plain(text).lower()
-        found = frozenset[str]().union(*(sets for stem, sets in self._stems if stem in lowered))
+        found = frozenset[str]().union(*map(self._stems.__getitem__, self._stems_in(text)))
         if self._readings is not None:
             self._readings.candidates[text] = found
         return found
+
+    def _stems_in(self, text: str) -> list[str]:
+        """Return the stems that stand in a text.
+
+        A short text has few threes of letters, most of which begin no stem; a long one is
+        searched for each stem.
+        """
+        lowered = plain(text).lower()
+        if len(lowered) > _SHORT_TEXT:
+            return [stem for stem in self._stems if stem in lowered]
+        starts = {lowered[i : i + _START] for i in range(len(lowered))}
+        begun = (self._stems_by_start[start] for start in starts & self._stems_by_start.keys())
+        return [stem for stem in chain(self._short_stems, *begun) if stem in lowered]
 
 
 def _coding(raw: Resource) -> Coding:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 from typing import ClassVar
 
 from cds_service.fact_kinds.evidence import (
@@ -101,7 +102,7 @@ class ConditionOnRecord(FactKind):
             return Finding(value=None)
         matches = [
             (condition, said)
-            for condition in context.chart.conditions
+            for condition in context.conditions_of(*self.value_sets)
             if (said := self._said(condition, context.terminology)) is not None
         ]
         refuted = [
@@ -180,7 +181,7 @@ class ConditionOnRecord(FactKind):
         began = condition.began
         if began is None:
             return None
-        for observation in context.chart.observations:
+        for observation in context.observations_of(*self.clearing_exam_sets):
             when = observation.effective
             if (
                 observation.reading is Reading.NORMAL
@@ -244,8 +245,16 @@ _NEGATED = TextState.NEGATED
 
 def has_code(concept: Concept, prefixes: tuple[str, ...]) -> bool:
     """Does any coding start with one of the prefixes, dots and case ignored?"""
-    plain = tuple(prefix.replace(".", "").upper() for prefix in prefixes)
+    if not concept.codings:
+        return False
+    plain = _plain(prefixes)
     return any(c.code.replace(".", "").upper().startswith(plain) for c in concept.codings)
+
+
+@cache
+def _plain(prefixes: tuple[str, ...]) -> tuple[str, ...]:
+    """Codes of a knowledge folder, as they are compared; nothing of a patient is kept."""
+    return tuple(prefix.replace(".", "").upper() for prefix in prefixes)
 
 
 def is_code_kept(

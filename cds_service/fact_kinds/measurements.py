@@ -230,7 +230,7 @@ class ObservedFinding(FactKind):
         window = Window(days=self.within, months=self.within_months)
         return any_of(
             finding
-            for observation in context.chart.observations
+            for observation in context.observations_of(*self.value_sets)
             if window.holds(observation.effective, context.today) is True
             for finding in (self._judge(observation, context),)
             if finding.value is not None

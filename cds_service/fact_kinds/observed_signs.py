@@ -41,7 +41,7 @@ class ObservedSign(FactKind):
         is_component = self.question is SignQuestion.COMPONENT
         return any_of(
             self._judge(observation, shown)
-            for observation in context.chart.observations
+            for observation in context.observations_of(*self.value_sets)
             if (inside := within_days(observation.effective, context.today, self.within)) is True
             or (is_component and inside is None)
             for set_id in self.value_sets

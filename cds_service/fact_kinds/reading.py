@@ -2,17 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 from typing import ClassVar
 
 from cds_service.episodes import Episode
+from cds_service.fact_kinds.by_set import RecordsBySet
 from cds_service.fhir_dates import DateInterval, within_days, within_months
 from cds_service.findings import Finding
 from cds_service.imaging_history.exams import NO_HISTORY, ImagingHistory
 from cds_service.orders import DraftOrder, DraftWords
-from cds_service.records import Chart
+from cds_service.records import Chart, Condition, Observation
 from cds_service.terminology import Terminology
 
 
@@ -34,6 +35,16 @@ class ReadingContext:
     """Orders of this topic in the basket that would be kept rather than this one."""
     other_drafts: tuple[DraftWords, ...] = ()
     """What every other draft of the basket says, whatever it orders."""
+    by_set: RecordsBySet = field(default_factory=RecordsBySet, compare=False, repr=False)
+    """The index of the chart; orders of one call share it."""
+
+    def conditions_of(self, *set_ids: str) -> list[Condition]:
+        """Return the conditions that may say something of one of the value sets."""
+        return self.by_set.conditions(self.chart, self.terminology, set_ids)
+
+    def observations_of(self, *set_ids: str) -> list[Observation]:
+        """Return the observations that may say something of one of the value sets."""
+        return self.by_set.observations(self.chart, self.terminology, set_ids)
 
     @property
     def exam_in_sentence(self) -> str:

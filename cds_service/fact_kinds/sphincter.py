@@ -90,7 +90,7 @@ class SphincterSigns(FactKind):
     def _active(self, context: ReadingContext) -> list[Condition]:
         return [
             c
-            for c in context.chart.conditions
+            for c in context.conditions_of(self.value_set)
             if c.verification is not Verification.REFUTED
             and c.currency is not Currency.PAST
             and (said := context.terminology.in_record(c.concept, c.notes, self.value_set))
