@@ -37,16 +37,16 @@ class Concept:
 
     words: tuple[str, ...] = field(init=False, repr=False, compare=False)
     """What it says in words: its text, then the displays of its codings."""
+    label: str = field(init=False, repr=False, compare=False)
+    """Words to show for it, raw: the text, else a display, else a code."""
 
     def __post_init__(self) -> None:
         """Collect once what many facts ask for."""
-        words = (self.text, *(coding.display for coding in self.codings))
-        object.__setattr__(self, "words", tuple(filter(None, words)))
-
-    @property
-    def label(self) -> str:
-        """Words to show for it, raw: the text, else a display, else a code."""
-        return next(iter(self.words), "") or next((c.code for c in self.codings if c.code), "")
+        texts = (self.text, *(coding.display for coding in self.codings))
+        words = tuple(filter(None, texts))
+        codes = (coding.code for coding in self.codings if coding.code)
+        object.__setattr__(self, "words", words)
+        object.__setattr__(self, "label", words[0] if words else next(codes, ""))
 
 
 NO_CONCEPT = Concept()
@@ -152,6 +152,13 @@ class Observation(Record):
     categories: frozenset[str] = frozenset()
     """Lower-case category codes: vital-signs, laboratory, exam, survey, imaging …"""
     body_sites: tuple[Concept, ...] = ()
+    exam_label: str = field(init=False, repr=False, compare=False)
+    """The name of the examination with its body sites, as sent."""
+
+    def __post_init__(self) -> None:
+        """Put together once what many facts ask for."""
+        names = (self.concept.label, *(site.label for site in self.body_sites))
+        object.__setattr__(self, "exam_label", " ".join(names).strip())
 
 
 class ProcedureState(StrEnum):

@@ -20,7 +20,6 @@ from cds_service.fact_kinds.evidence import (
 )
 from cds_service.fact_kinds.prior_imaging import IMAGING_TYPES, prior_of
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.fact_kinds.signs import exam_label
 from cds_service.fhir_dates import DateInterval, after, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, true
 from cds_service.records import Condition, Currency, Observation, Reading, Verification
@@ -104,7 +103,7 @@ class WordsOnRecord(FactKind):
             for set_id in self.value_sets
             if not is_routine or _is_written(observation)
             for shown in shown_by(observation, set_id, terminology)
-            if not (is_routine and shown.words.startswith(exam_label(observation)))
+            if not (is_routine and shown.words.startswith(observation.exam_label))
             and not _MERE_GRADE.match(shown.words)
         )
 
@@ -227,7 +226,7 @@ def _is_since_prior(when: DateInterval | None, context: ReadingContext) -> bool:
 def _is_routine(observation: Observation) -> bool:
     """A name that every ward fills in, or an answer that reports nothing new."""
     return (
-        _ROUTINE_NAME.search(exam_label(observation)) is not None
+        _ROUTINE_NAME.search(observation.exam_label) is not None
         or _ROUTINE_ANSWER.search(value_words(observation)) is not None
     )
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from cds_service.fact_kinds.evidence import value_words
-from cds_service.fact_kinds.signs import exam_label
 from cds_service.findings import Strength
 from cds_service.records import Observation, Reading
 from cds_service.terminology import Terminology
@@ -62,7 +61,7 @@ def shown_by(observation: Observation, set_id: str, terminology: Terminology) ->
 
     A code of name or value is strong, words are possible.
     """
-    label = exam_label(observation)
+    label = observation.exam_label
     if _FAMILY.search(label):
         return
     is_current = _NOT_FOUND_NOW.search(label) is None

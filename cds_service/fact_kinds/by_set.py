@@ -10,7 +10,6 @@ from functools import partial
 from typing import TypeVar
 
 from cds_service.fact_kinds.evidence import value_words
-from cds_service.fact_kinds.signs import exam_label
 from cds_service.records import Chart, Condition, Observation, Record
 from cds_service.terminology import Terminology
 
@@ -61,7 +60,7 @@ class RecordsBySet:
 def _sets_of_observation(terminology: Terminology, observation: Observation) -> frozenset[str]:
     value = observation.value.concept
     words = value_words(observation)
-    texts = {words, f"{exam_label(observation)} {words}", *observation.notes}
+    texts = {words, f"{observation.exam_label} {words}", *observation.notes}
     return terminology.may_be_of(observation).union(
         *(terminology.may_name(text) for text in texts if text),
         value.sets if value is not None else (),

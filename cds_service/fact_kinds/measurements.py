@@ -70,6 +70,8 @@ class Measured(FactKind):
         return not observation.concept.is_recognised and self._is_named(observation)
 
     def _is_named(self, observation: Observation) -> bool:
+        if not self.names:
+            return False
         letters = re.sub(r"[^a-z]+", " ", observation.concept.label.lower()).strip()
         return letters in self.names
 

@@ -15,7 +15,7 @@ from cds_service.fact_kinds.evidence import (
     value_words,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.fact_kinds.signs import SignQuestion, exam_label
+from cds_service.fact_kinds.signs import SignQuestion
 from cds_service.fhir_dates import within_days
 from cds_service.findings import Finding, Strength, any_of, false, true
 from cds_service.records import (
@@ -107,11 +107,11 @@ class MotorExam(FactKind):
         )
 
     def _is_leg_exam(self, observation: Observation, context: ReadingContext) -> bool:
-        if not observation.has_value or _UPPER_LIMB.search(exam_label(observation)):
+        if not observation.has_value or _UPPER_LIMB.search(observation.exam_label):
             return False
         if self.deficit_set in observation.concept.sets or _grades_a_leg(observation):
             return True
-        if not _STRENGTH_EXAM.search(exam_label(observation)):
+        if not _STRENGTH_EXAM.search(observation.exam_label):
             return False
         return any(
             (said := context.terminology.in_record(observation.concept, observation.notes, s))
@@ -122,7 +122,7 @@ class MotorExam(FactKind):
 
     def _severe(self, observation: Observation) -> Finding:
         grades = grades_of(observation)
-        words = f"{exam_label(observation)} {value_words(observation)}"
+        words = f"{observation.exam_label} {value_words(observation)}"
         said = self.deficit_set in observation.concept.sets and _is_abnormal(observation)
         is_severe = any(grade <= self.grade_at_most for grade in grades)
         gets_worse = _is_abnormal(observation) and _PROGRESS.search(words) is not None
@@ -218,7 +218,7 @@ class StraightLegRaise(FactKind):
 
 def _grades_a_leg(observation: Observation) -> bool:
     """Tell that a leg, or a muscle or movement of it, is graded in words ("2/5")."""
-    label = exam_label(observation)
+    label = observation.exam_label
     if not _LEG.search(label) or _OTHER_SCALE.search(label):
         return False
     value = observation.value
@@ -247,7 +247,7 @@ def _declined(earlier: Observation, later: Observation, within: int) -> bool:
     if (
         not before
         or not after
-        or exam_label(earlier).lower() != exam_label(later).lower()
+        or earlier.exam_label.lower() != later.exam_label.lower()
         or earlier.effective is None
         or later.effective is None
     ):
@@ -272,7 +272,7 @@ def _is_abnormal(observation: Observation) -> bool:
 
 def _covers_both_sides(exams: list[Observation]) -> bool:
     """Bilateral, or left and right both named, by the words of the examination."""
-    words = " ".join(f"{exam_label(o)} {value_words(o)}" for o in exams).lower()
+    words = " ".join(f"{o.exam_label} {value_words(o)}" for o in exams).lower()
     if re.search(r"\b(?:bilateral\w{0,2}|both|lower extremities|legs)\b", words):
         return True
     return bool(re.search(r"\b(?:left|l)\b", words) and re.search(r"\b(?:right|r)\b", words))

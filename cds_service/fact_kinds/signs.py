@@ -1,8 +1,6 @@
-"""What the kinds of the emergency rows share: the fact or its component, names of exams."""
+"""What the kinds of the emergency rows share: the fact, or its component."""
 
 from enum import StrEnum
-
-from cds_service.records import Observation
 
 
 class SignQuestion(StrEnum):
@@ -11,9 +9,3 @@ class SignQuestion(StrEnum):
     FACT = "fact"
     COMPONENT = "component"
     """Something of the kind is on record but misses the window or the condition."""
-
-
-def exam_label(observation: Observation) -> str:
-    """Return the name of an examination with its body sites, as sent."""
-    sites = " ".join(site.label for site in observation.body_sites)
-    return f"{observation.concept.label} {sites}".strip()

@@ -19,7 +19,7 @@ from cds_service.fact_kinds.evidence import (
     words_of,
 )
 from cds_service.fact_kinds.reading import FactKind, ReadingContext
-from cds_service.fact_kinds.signs import SignQuestion, exam_label
+from cds_service.fact_kinds.signs import SignQuestion
 from cds_service.fhir_dates import DateInterval, within_days
 from cds_service.findings import Evidence, Finding, Strength, any_of, false, true
 from cds_service.orders import Reason
@@ -80,7 +80,7 @@ class SphincterSigns(FactKind):
                 *(self._condition(c, context, has_pain=has_pain) for c in self._active(context)),
                 *(
                     self._observation(o, context, has_pain=has_pain)
-                    for o in context.chart.observations
+                    for o in self._observations(context)
                 ),
                 *(self._reason(r, context, has_pain=has_pain) for r in context.order.reasons),
                 *(self._words(text, context, has_pain=has_pain) for text in context.order.words),
@@ -96,6 +96,15 @@ class SphincterSigns(FactKind):
             and (said := context.terminology.in_record(c.concept, c.notes, self.value_set))
             is not None
             and said.state in AFFIRMED_STATES
+        ]
+
+    def _observations(self, context: ReadingContext) -> list[Observation]:
+        """Leave out those in which `_observed` would find nothing: in large charts, nearly all."""
+        named = {id(o) for o in context.observations_of(self.value_set)}
+        return [
+            o
+            for o in context.chart.observations
+            if id(o) in named or (o.reading is Reading.ABNORMAL and _is_saddle(o.exam_label))
         ]
 
     def _condition(
@@ -123,7 +132,7 @@ class SphincterSigns(FactKind):
     def _observation(
         self, observation: Observation, context: ReadingContext, *, has_pain: bool
     ) -> Finding:
-        words = f"{exam_label(observation)} {value_words(observation)}"
+        words = f"{observation.exam_label} {value_words(observation)}"
         strength = self._observed(observation, words, context)
         if strength is None:
             return Finding(value=None)
@@ -155,13 +164,13 @@ class SphincterSigns(FactKind):
             )
             if said is not None and said.state in AFFIRMED_STATES:
                 return said.strength
-            if _is_saddle(exam_label(observation)):
+            if _is_saddle(observation.exam_label):
                 return Strength.POSSIBLE
         if observation.reading is Reading.NORMAL or not observation.has_value:
             return None
         said = context.terminology.in_words(words, self.value_set)
         is_named = said is not None and said.state in AFFIRMED_STATES
-        name_alone = context.terminology.in_words(exam_label(observation), self.value_set)
+        name_alone = context.terminology.in_words(observation.exam_label, self.value_set)
         # A name that is a symptom ("Urinary retention") says nothing without its answer.
         return Strength.POSSIBLE if is_named and name_alone is None else None
 
