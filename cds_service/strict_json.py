@@ -17,6 +17,7 @@ MAX_ENTRIES = 20_000
 
 _SAFE_DIGITS = 15
 _ORJSON_DUMP_DEPTH = 254
+_WRAPPING = _ORJSON_DUMP_DEPTH - MAX_DEPTH
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ESCAPED_COLON = b"\\u003"
 """Start of `\\u003a` and `\\u003A`, and of a few escapes that are as rare."""
@@ -36,7 +37,7 @@ def loads(body: bytes) -> object:
     except orjson.JSONDecodeError as error:
         raise _translated(error) from None
     again = _dumped_within_depth(value)
-    if text.count(b",") >= MAX_ENTRIES:
+    if len(text) > 2 * MAX_ENTRIES and _count(text, ",") >= MAX_ENTRIES:
         _check_array_lengths(value)
     if _has_repeated_name(text, again):
         msg = "A member name stands twice in one JSON object; each may stand once."
@@ -87,7 +88,7 @@ def _too_deep() -> TooLarge:
 def _dumped_within_depth(value: object) -> bytes:
     """Return the value as compact JSON; refuse one that a card could not carry back."""
     wrapped = value
-    for _ in range(_ORJSON_DUMP_DEPTH - MAX_DEPTH):
+    for _ in range(_WRAPPING):
         wrapped = [wrapped]
     try:
         return orjson.dumps(wrapped)
@@ -113,12 +114,20 @@ def _check_array_lengths(value: object) -> None:
 def _has_repeated_name(text: bytes, again: bytes) -> bool:
     """Tell whether parsing lost a member, by comparing how many colons go in and come out.
 
-    Each member has one colon, and colons inside strings are in both texts, unless an escape
+    What comes out as it went in has lost nothing: most clients send compact JSON. Else each
+    member has one colon, and colons inside strings are in both texts, unless an escape
     hides one in the first: then every object is read again, which takes ten times as long.
     """
+    if text == again[_WRAPPING:-_WRAPPING]:
+        return False
     if _ESCAPED_COLON in text:
         return _repeats_when_read_again(text)
-    return text.count(b":") != again.count(b":")
+    return _count(text, ":") != _count(again, ":")
+
+
+def _count(text: bytes, sign: str) -> int:
+    """Count an ASCII character; Python counts in a string in two thirds of the time."""
+    return text.decode("latin-1").count(sign)
 
 
 class _RepeatedNameError(Exception):
