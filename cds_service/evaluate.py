@@ -108,7 +108,11 @@ def evaluate(
     if not orders:
         return Outcome()
     _require_sane_sizes(request, orders, exam_name=knowledge.order.exam_name)
-    basket = _orders_among(knowledge, request.draft_orders, request.patient_id, site)
+    basket = (
+        orders
+        if drafts_in_question(request) == request.draft_orders
+        else _orders_among(knowledge, request.draft_orders, request.patient_id, site)
+    )
     terminology = knowledge.terminology.for_call(today.year)
     drafts = [draft.resource for draft in request.draft_orders]
     chart = read_chart(

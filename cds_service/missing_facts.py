@@ -73,8 +73,8 @@ class _Retrial:
     """
 
     rules: tuple[Rule, ...]
-    asks: tuple[frozenset[str], ...]
-    """Facts that each rule asks about."""
+    asked_by: Mapping[str, tuple[int, ...]]
+    """Fact → places of the rules that ask about it."""
     chosen: int
     attributes: Mapping[str, str]
     options: Mapping[str, str]
@@ -84,9 +84,13 @@ class _Retrial:
     @classmethod
     def of(cls, knowledge: Knowledge, verdict: Verdict) -> "_Retrial":
         rules = knowledge.appropriateness.rules
+        asked_by: dict[str, tuple[int, ...]] = {}
+        for place, rule in enumerate(rules):
+            for fact in frozenset(facts_in(rule.when)):
+                asked_by[fact] = (*asked_by.get(fact, ()), place)
         return cls(
             rules,
-            tuple(frozenset(facts_in(r.when)) for r in rules),
+            asked_by,
             rules.index(verdict.rule),
             verdict.situation.attributes,
             verdict.situation.options,
@@ -100,12 +104,14 @@ class _Retrial:
         again = (fact.id for fact in picture.dependants.get(fact_id, ()))
         changed = {f for f in (fact_id, *again) if findings[f] is not picture.findings[f]}
         situation = Situation(findings, self.attributes, self.options)
-        for place, rule in enumerate(self.rules):
-            if place <= self.chosen and changed.isdisjoint(self.asks[place]):
-                if place == self.chosen:
-                    return place
-                continue
-            if holds(rule.when, situation):
+        asking = {place for fact in changed for place in self.asked_by.get(fact, ())}
+        for place in sorted(place for place in asking if place < self.chosen):
+            if holds(self.rules[place].when, situation):
+                return place
+        if self.chosen not in asking:
+            return self.chosen
+        for place in range(self.chosen, len(self.rules)):
+            if holds(self.rules[place].when, situation):
                 return place
         # The loader refuses a table whose last rule is not `otherwise`.
         raise AssertionError(fact_id)
