@@ -158,9 +158,12 @@ def test_the_limit_counts_what_was_sent() -> None:
     assert 1 == len(answer["cards"])
 
 
+@pytest.mark.parametrize("place", [0, 3])
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
-def test_growing_requests_are_answered_with_their_row(axis: Axis, to: FlaskClient) -> None:
-    call = axis.call(axis.sizes[2], datetime.now(UTC).date())
+def test_growing_requests_are_answered_with_their_row(
+    axis: Axis, place: int, to: FlaskClient
+) -> None:
+    call = axis.call(axis.sizes[place], datetime.now(UTC).date())
 
     assert 1 == len(costs(to, call, 1))
 

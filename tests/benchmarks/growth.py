@@ -29,8 +29,8 @@ from cds_service.settings import ClientAuth, Settings
 from cds_service.store.database import Database
 
 _MOST_BYTES = 256 * 1024 * 1024
+_OF_PAIN = "The patient reports dull low back pain, worse when bending. "
 _SENTENCES = (
-    "The patient reports dull low back pain, worse when bending. ",
     "No fever, no chills, no trauma, no weight loss, no history of cancer. ",
     "Strength is full in both legs, reflexes are symmetric, sensation is intact. ",
     "Gait is normal; straight leg raise is negative on both sides. ",
@@ -109,13 +109,15 @@ def notes_call(size: int, today: date) -> HookCall:
     each = size // len(chart["conditions"])
     for number, condition in enumerate(chart["conditions"]):
         initials = f"Visit {chr(ord('A') + number)}: "
-        condition["note"] = [{"text": initials + clinical_text(each - len(initials))}]
+        # Pain in the note of an old problem would be an old pain, and another row.
+        text = clinical_text(each - len(initials), of_pain=number == 0)
+        condition["note"] = [{"text": initials + text}]
     return hook_call(f"notes of {size}", chart, [lumbar_mri()], [ROW])
 
 
-def clinical_text(size: int) -> str:
-    """Return so many characters that speak of back pain and of nothing that alarms."""
-    once = "".join(_SENTENCES)
+def clinical_text(size: int, *, of_pain: bool = True) -> str:
+    """Return so many characters that speak of back pain, or not, and of nothing that alarms."""
+    once = _OF_PAIN * of_pain + "".join(_SENTENCES)
     return (once * (size // len(once) + 1))[:size]
 
 
