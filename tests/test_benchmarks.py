@@ -269,7 +269,7 @@ def test_a_file_with_something_else_is_refused(tmp_path: Path) -> None:
 def test_the_page_holds_the_tables_of_each_run_between_its_markers(tmp_path: Path) -> None:
     page = tmp_path / "PERFORMANCE.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", "utf-8")
-    write_page([("First", RESULTS), ("Second", RESULTS)], page)
+    write_page([RESULTS, RESULTS], page)
     text = page.read_text("utf-8")
 
     assert text.startswith("before\n")

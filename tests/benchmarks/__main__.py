@@ -24,12 +24,14 @@ from benchmarks.plots import write_plots
 from benchmarks.processes import require_machine
 from benchmarks.reading import measure_reading
 from benchmarks.replicas import measure_replicas
-from benchmarks.report import show, write_page
+from benchmarks.report import PAGE, show, write_page
 from benchmarks.results import BenchmarkFailed, Results, read_results, write_results
 from benchmarks.start import measure_starts
 
 PARTS = ("calls", "growth", "reading", "replicas", "start", "memory")
 _WITH_POSTGRESQL = frozenset({"calls", "replicas"})
+
+_WIDTH_ELSEWHERE = 140
 
 _HELP = """Measure the service next to the least that any answer costs in Python.
 
@@ -137,8 +139,10 @@ def main(  # noqa: PLR0913  # each is an option
     )
     try:
         if reported:
-            write_page([(_name(file), read_results(file)) for file in reported])
-            click.echo(f"PERFORMANCE.md holds the figures of {len(reported)} run(s)")
+            runs = [read_results(file) for file in reported]
+            write_page(runs)
+            write_plots(runs[-1], PAGE.parent)
+            click.echo(f"{PAGE} holds the figures of {len(runs)} run(s), the plots are of the last")
             return
         require_machine()
         out.mkdir(parents=True, exist_ok=True)
@@ -150,15 +154,12 @@ def main(  # noqa: PLR0913  # each is an option
     except BenchmarkFailed as failed:
         click.echo(f"The benchmark failed: {failed}", err=True)
         sys.exit(1)
-    show(results, Console())
+    # A file or a log has no width of its own.
+    show(results, Console(width=None if sys.stdout.isatty() else _WIDTH_ELSEWHERE))
     click.echo(f"Written: {', '.join(map(str, (out / 'results.json', *plots)))}")
     missed = [one for one in goals(results) if not one.is_reached]
     click.echo(f"{len(missed)} of {len(goals(results))} targets missed")
     sys.exit(1 if enforce and missed else 0)
-
-
-def _name(file: Path) -> str:
-    return f"Run {file.stem if file.stem != 'results' else file.parent.name}"
 
 
 def _measure(

@@ -141,7 +141,7 @@ def _axis_up(scale: Scale, name: str) -> Iterator[str]:
     for tick in scale.ticks():
         y = scale.at(tick)
         yield f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>'
-        yield _text(_LEFT - 6, y + 4, f"{tick:,g}", anchor="end")
+        yield _text(_LEFT - 6, y + 4, _number(tick), anchor="end")
 
 
 def _axis_across(scale: Scale, name: str) -> Iterator[str]:
@@ -149,7 +149,12 @@ def _axis_across(scale: Scale, name: str) -> Iterator[str]:
     for tick in scale.ticks():
         x = scale.at(tick)
         yield f'<path d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="#ddd"/>'
-        yield _text(x, _HEIGHT - _BOTTOM + 18, f"{tick:,g}", anchor="middle")
+        yield _text(x, _HEIGHT - _BOTTOM + 18, _number(tick), anchor="middle")
+
+
+def _number(tick: float) -> str:
+    """Return a tick in words: no power of ten, no digits that say nothing."""
+    return f"{tick:,.0f}" if tick >= 1 else f"{tick:g}"
 
 
 def _line_across(y: float, name: str) -> str:

@@ -46,7 +46,7 @@ function request()
   local instance = string.format("%s-0000-4000-8000-%012x", run, sent)
   local token = ""
   if next_token then
-    local one = next_token()
+    local one = ran_out == 0 and next_token()
     if one then
       token = "Authorization: Bearer " .. one .. "\r\n"
     else

@@ -47,26 +47,30 @@ def sheets(results: Results) -> list[Sheet]:
 def show(results: Results, console: Console) -> None:
     """Print all tables."""
     for sheet in sheets(results):
-        table = Table(*sheet.head, title=sheet.title, title_justify="left")
+        table = Table(title=sheet.title, title_justify="left")
+        for name in sheet.head:
+            table.add_column(name, overflow="fold")
         for row in sheet.rows:
             table.add_row(*row)
         console.print(table)
 
 
-def write_page(runs: Sequence[tuple[str, Results]], page: Path = PAGE) -> None:
-    """Replace what stands between the markers by the tables of these runs, each with its name."""
+def write_page(runs: Sequence[Results], page: Path = PAGE) -> None:
+    """Replace what stands between the markers by the tables of these runs."""
     text = page.read_text("utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after_it = rest.partition(END)
     if not begin or not end:
         message = f"{page} lacks the lines {BEGIN!r} and {END!r}"
         raise BenchmarkFailed(message)
-    parts = [part for name, results in runs for part in _markdown(name, results)]
+    parts = [part for results in runs for part in _markdown(results)]
     page.write_text("\n".join([before + BEGIN, "", *parts, END + after_it]), "utf-8")
 
 
-def _markdown(name: str, results: Results) -> Iterator[str]:
-    yield f"### {name}"
+def _markdown(results: Results) -> Iterator[str]:
+    yield "### Run of " + ", ".join(
+        results.about.get(each, "") for each in ("when", "commit", "run")
+    )
     yield ""
     for sheet in sheets(results):
         yield f"**{sheet.title}**"
