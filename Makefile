@@ -9,7 +9,7 @@ LOCK      := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3
              --exclude-newer '7 days' --custom-compile-command 'make lock' --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check fuzz lock
+.PHONY: help demo serve test check fuzz bench lock
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ check: $(INSTALLED)  ## Style, types and the knowledge folder
 
 fuzz: $(INSTALLED)  ## Send requests made to break the service (INPUTS=100000 SEED=0)
 	PYTHONPATH=tests $(BIN)/python -m fuzzing --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
+
+bench: $(INSTALLED)  ## Measure the service next to bare Python (ARGS=--quick; ARGS=--help)
+	PYTHONPATH=tests $(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(INSTALLED)  ## Choose versions anew, at least a week old, and write the lock files
 	$(PIP) --quiet uv

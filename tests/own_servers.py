@@ -62,10 +62,14 @@ class OwnServer:
         """Go on."""
         self._signal_all(signal.SIGCONT)
 
-    def _signal_all(self, number: signal.Signals) -> None:
+    def pids(self) -> tuple[int, ...]:
+        """Return all processes of the server, the first one first."""
         assert self._process is not None
         listed = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        for pid in (self._process.pid, *map(int, listed.read_text("ascii").split())):
+        return (self._process.pid, *map(int, listed.read_text("ascii").split()))
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for pid in self.pids():
             with suppress(ProcessLookupError):  # a background worker that has just ended
                 os.kill(pid, number)
 
