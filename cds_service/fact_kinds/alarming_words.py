@@ -82,7 +82,8 @@ class WordsOnRecord(FactKind):
         )
 
     def _observed(self, context: ReadingContext) -> Iterator[Evidence]:
-        for observation in context.chart.observations:
+        asked = (*self.unclear_sets, *self.value_sets, *self.exam_sets)
+        for observation in context.observations_of(*asked):
             when = observation.effective
             if (self._is_recent(when, context) and self._is_named(observation, context)) or (
                 _is_since_prior(when, context) and self._is_unclear_exam(observation, context)

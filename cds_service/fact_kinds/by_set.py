@@ -60,7 +60,8 @@ class RecordsBySet:
 def _sets_of_observation(terminology: Terminology, observation: Observation) -> frozenset[str]:
     value = observation.value.concept
     words = value_words(observation)
-    texts = {words, f"{observation.exam_label} {words}", *observation.notes}
+    named = (f"{label} {words}" for label in (observation.concept.label, observation.exam_label))
+    texts = {words, *named, *observation.notes}
     return terminology.may_be_of(observation).union(
         *(terminology.may_name(text) for text in texts if text),
         value.sets if value is not None else (),

@@ -189,8 +189,10 @@ class ChangeWords(FactKind):
 
     def _stable(self, context: ReadingContext) -> Iterator[Evidence]:
         prior = prior_of(context.history)
-        for observation in context.chart.observations:
-            if prior is None or not after(observation.effective, prior.when):
+        if prior is None:
+            return
+        for observation in context.observations_of(*self.symptom_sets):
+            if not after(observation.effective, prior.when):
                 continue
             words = f"{observation.concept.label} {value_words(observation)}"
             about_back = any(

@@ -91,7 +91,7 @@ class PregnancyObserved(FactKind):
         """Judge each observation by its own window."""
         return any_of(
             self._judge(observation, context)
-            for observation in context.chart.observations
+            for observation in context.observations_of(self.value_set)
             if self.value_set in observation.concept.sets
             and (observation.has_value or observation.reading is not Reading.UNCLEAR)
         )

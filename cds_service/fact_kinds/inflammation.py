@@ -30,7 +30,7 @@ class InflammatoryPattern(FactKind):
         """Return true only if all three are known; possible, for the marker is found by words."""
         if not context.findings[self.chronic_fact].is_true or not self._began_young(context):
             return Finding(value=None)
-        for observation in context.chart.observations:
+        for observation in context.observations_of(self.marker_set):
             said = context.terminology.in_record(
                 observation.concept, observation.notes, self.marker_set
             )

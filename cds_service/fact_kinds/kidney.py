@@ -140,7 +140,7 @@ def _last(found: Iterable[_Result]) -> _Result | None:
 
 def _filtrations(context: ReadingContext, set_id: str) -> Iterator[Observation]:
     """Yield the eGFRs: by code, or by name where no code is known."""
-    for observation in context.chart.observations:
+    for observation in context.observations_of(set_id):
         if context.terminology.in_record(observation.concept, (), set_id) is not None:
             yield observation
 

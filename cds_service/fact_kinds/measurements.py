@@ -1,7 +1,7 @@
 """Facts read from Observations: numbers against a limit, and findings said to be there or not."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import ClassVar
@@ -56,7 +56,7 @@ class Measured(FactKind):
         """Compare in `unit`; a number without a unit is not guessed at (quirk 53)."""
         values = _newest_first(
             (observation, number)
-            for observation in context.chart.observations
+            for observation in self._asked(context)
             if self._is_of(observation)
             and (number := self._number(observation)) is not None
             and within_days(observation.effective, context.today, self._widest) is True
@@ -64,14 +64,18 @@ class Measured(FactKind):
         findings = [self._judge(observation, number, context) for observation, number in values]
         return any_of(findings) if self.any_value else next(iter(findings), Finding(value=None))
 
+    def _asked(self, context: ReadingContext) -> Sequence[Observation]:
+        """Names are looked for beside the value sets, so then every observation is asked."""
+        if self.names:
+            return context.chart.observations
+        return context.observations_of(self.value_set)
+
     def _is_of(self, observation: Observation) -> bool:
         if self.value_set in observation.concept.sets:
             return not self.only_codes or has_code(observation.concept, self.only_codes)
         return not observation.concept.is_recognised and self._is_named(observation)
 
     def _is_named(self, observation: Observation) -> bool:
-        if not self.names:
-            return False
         letters = re.sub(r"[^a-z]+", " ", observation.concept.label.lower()).strip()
         return letters in self.names
 
@@ -294,7 +298,7 @@ class WeightFall(FactKind):
         """Return unknown, with evidence when the newest weight is well below an earlier one."""
         weights = _newest_first(
             (observation, number)
-            for observation in context.chart.observations
+            for observation in context.observations_of(self.value_set)
             if self.value_set in observation.concept.sets
             and (number := _number_in(observation, "kg")) is not None
             and within_days(observation.effective, context.today, self.within) is True
