@@ -20,8 +20,7 @@ from cds_service.text.reading import BY_WEIGHT, NOTHING_SAID, TextReading, TextS
 from cds_service.value_sets import ValueSets, canonical_system
 
 _START = 3
-"""Letters by which stems are found in a short text."""
-_SHORT_TEXT = 200
+"""Letters by which stems are found."""
 
 MOST_READ = 4_000_000
 """Characters read in one call, each text once for each value set that it may name.
@@ -222,14 +221,8 @@ class Terminology:
         return found
 
     def _stems_in(self, text: str) -> list[str]:
-        """Return the stems that stand in a text.
-
-        A short text has few threes of letters, most of which begin no stem; a long one is
-        searched for each stem.
-        """
+        """Return the stems that stand in a text: few threes of letters begin a stem."""
         lowered = plain(text).lower()
-        if len(lowered) > _SHORT_TEXT:
-            return [stem for stem in self._stems if stem in lowered]
         starts = {lowered[i : i + _START] for i in range(len(lowered))}
         begun = (self._stems_by_start[start] for start in starts & self._stems_by_start.keys())
         return [stem for stem in chain(self._short_stems, *begun) if stem in lowered]

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 LONGEST_TEXT = 2_000
 """Characters of one text that are read; what follows is left out."""
@@ -182,16 +183,33 @@ class Mark:
     """Number of the comma part it stands in."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Clause:
-    """One clause: cleaned text, what was written, its comma parts and its marks."""
+    """One clause: cleaned text, what was written, its comma parts and its marks.
+
+    Marks are looked for when somebody asks: most clauses name nothing, so nobody does.
+    """
 
     text: str
     raw: str
     parts: tuple[tuple[int, int], ...]
-    marks: tuple[Mark, ...]
-    stated_parts: frozenset[int]
-    """Numbers of the comma parts that say since when, for how long, or how much."""
+
+    @cached_property
+    def marks(self) -> tuple[Mark, ...]:
+        """Words that govern others, in their order."""
+        return tuple(
+            Mark(Sign(str(m.lastgroup)), m.start(), m.end(), self._part_of(m.start()))
+            for m in _SIGN.finditer(self.text)
+        )
+
+    @cached_property
+    def stated_parts(self) -> frozenset[int]:
+        """Numbers of the comma parts that say since when, for how long, or how much."""
+        return frozenset(self._part_of(m.start()) for m in _STATED.finditer(self.text))
+
+    def _part_of(self, place: int) -> int:
+        """Return the number of the comma part that begins last before a place, or at it."""
+        return bisect_right(self.parts, place, key=lambda part: part[0]) - 1
 
     def part_at(self, place: int) -> int:
         """Return the number of the comma part that holds a place."""
@@ -235,17 +253,4 @@ def _clause(text: str, raw: str) -> Clause:
     commas = [match.start() for match in _COMMA.finditer(text)]
     starts = [0, *(comma + 1 for comma in commas)]
     parts = tuple(zip(starts, [*commas, len(text)], strict=True))
-
-    def part_at(place: int) -> int:
-        return bisect_right(starts, place) - 1
-
-    return Clause(
-        text=text,
-        raw=raw.strip(),
-        parts=parts,
-        marks=tuple(
-            Mark(Sign(str(m.lastgroup)), m.start(), m.end(), part_at(m.start()))
-            for m in _SIGN.finditer(text)
-        ),
-        stated_parts=frozenset(part_at(m.start()) for m in _STATED.finditer(text)),
-    )
+    return Clause(text=text, raw=raw.strip(), parts=parts)

@@ -28,6 +28,11 @@ _WIDEST_MATCH = 400
 """Characters. Together with "no repeat inside a repeat" it bounds the work at each position."""
 
 
+_MOST_WORDS = 16
+"""Strings that are listed for a part of a pattern."""
+_NOTHING_YET = frozenset({""})
+
+
 class ReadingOption(StrEnum):
     """How a value set's text is read where the common rules of §2.5 would misread it."""
 
@@ -149,24 +154,72 @@ def stems_of(pattern: str) -> frozenset[str]:
     return frozenset(s for s in found if not any(o != s and o in s for o in found))
 
 
-def _stems(tree: Tree) -> frozenset[str]:
-    """Pick, among the things that must occur one after the other, the most telling one."""
-    best = frozenset({""})
-    run = ""
+def _stems(tree: Tree, before: frozenset[str] = _NOTHING_YET) -> frozenset[str]:
+    """Pick, among the things that must occur one after the other, the most telling one.
+
+    `before` are the strings of which one stands directly before.
+    """
+    best, runs = frozenset({""}), before
     for kind, argument in tree:
-        if kind is _CONSTANTS.LITERAL:
-            run += chr(argument).lower()
-            best = _more_telling(best, frozenset({run}))
+        words = _words(kind, argument)
+        if words is not None and len(words) * len(runs) <= _MOST_WORDS:
+            runs = frozenset(run + word for run in runs for word in words)
+            best = _more_telling(best, runs)
             continue
-        if kind is not _CONSTANTS.AT:
-            run = ""
         if kind is _CONSTANTS.SUBPATTERN:
-            best = _more_telling(best, _stems(argument[3]))
+            best = _more_telling(best, _stems(argument[3], runs))
         elif kind is _CONSTANTS.BRANCH:
-            best = _more_telling(best, frozenset().union(*map(_stems, argument[1])))
+            each = (_stems(branch, runs) for branch in argument[1])
+            best = _more_telling(best, frozenset().union(*each))
         elif kind in _REPEATS and argument[0] > 0:
-            best = _more_telling(best, _stems(argument[2]))
+            best = _more_telling(best, _stems(argument[2], runs))
+        runs = _NOTHING_YET if words is None else words
     return best
+
+
+def _words(kind: object, argument: Any) -> frozenset[str] | None:  # noqa: ANN401 — parser's own
+    """Return all that this part can match, in lower case; None if that is too much to list."""
+    if kind is _CONSTANTS.LITERAL:
+        return frozenset({chr(argument).lower()})
+    if kind is _CONSTANTS.AT:
+        return _NOTHING_YET
+    if kind is _CONSTANTS.IN:
+        return _all_or_none(_letters(*each) for each in argument)
+    if kind is _CONSTANTS.SUBPATTERN:
+        return _words_in_a_row(argument[3])
+    if kind is _CONSTANTS.BRANCH:
+        return _all_or_none(_words_in_a_row(branch) for branch in argument[1])
+    if kind in _REPEATS and argument[1] == 1:
+        words = _words_in_a_row(argument[2])
+        return words if words is None or argument[0] == 1 else words | _NOTHING_YET
+    return None
+
+
+def _letters(kind: object, argument: Any) -> frozenset[str] | None:  # noqa: ANN401 — as above
+    if kind is _CONSTANTS.LITERAL:
+        return frozenset({chr(argument).lower()})
+    if kind is _CONSTANTS.RANGE and argument[1] - argument[0] < _MOST_WORDS:
+        return frozenset(chr(sign).lower() for sign in range(argument[0], argument[1] + 1))
+    return None
+
+
+def _words_in_a_row(tree: Tree) -> frozenset[str] | None:
+    found = _NOTHING_YET
+    for kind, argument in tree:
+        words = _words(kind, argument)
+        if words is None or len(found) * len(words) > _MOST_WORDS:
+            return None
+        found = frozenset(one + other for one in found for other in words)
+    return found
+
+
+def _all_or_none(each: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    found: frozenset[str] = frozenset()
+    for words in each:
+        if words is None or len(found) + len(words) > _MOST_WORDS:
+            return None
+        found |= words
+    return found
 
 
 def _more_telling(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:

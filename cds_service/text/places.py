@@ -8,6 +8,7 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 
 from cds_service.text.clauses import DATING, NEGATING, Clause, Mark, Sign, clauses_of
 from cds_service.text.patterns import ReadingOption
@@ -211,12 +212,16 @@ _ONLY_PAST = re.compile(
 _WORDS_OF_A_PHRASE = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReadClause:
     """A clause with what its marks come to, ready to be asked about any place in it."""
 
     clause: Clause
-    standings: tuple[_Standing, ...]
+
+    @cached_property
+    def standings(self) -> tuple[_Standing, ...]:
+        """What governs a place after the first n marks, weighed when somebody asks."""
+        return _standings_of(self.clause)
 
     def state_at(
         self,
@@ -234,8 +239,8 @@ class ReadClause:
 
 
 def read_clauses_of(text: str) -> tuple[ReadClause, ...]:
-    """Cut a text into clauses and weigh the marks of each, once for all value sets."""
-    return tuple(ReadClause(clause, _standings_of(clause)) for clause in clauses_of(text))
+    """Cut a text into clauses, once for all value sets."""
+    return tuple(map(ReadClause, clauses_of(text)))
 
 
 @dataclass(frozen=True, slots=True)
