@@ -7,8 +7,11 @@ stderr in a line that says what to do.
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
@@ -16,15 +19,12 @@ from cds_service import __version__
 from cds_service.command_errors import reports_errors
 from cds_service.command_inputs import as_date, chosen_knowledge, chosen_topics, today_in
 from cds_service.errors import SettingsError
-from cds_service.evaluate_command import evaluate_command
 from cds_service.knowledge import Knowledge
 from cds_service.knowledge_loading.loader import load_knowledge
 from cds_service.names_in_folders import BUNDLED_TOPIC
-from cds_service.record_commands import record, unmapped
 from cds_service.settings import DESCRIPTIONS, Settings
 from cds_service.strict_json import dumps_readable
 from cds_service.topics import Topic, folder_of
-from cds_service.try_command import try_command
 
 _SETTINGS_HELP = "Settings (environment):\n\n\b\n" + "\n".join(
     f"{item.name:22} {item.default}" for item in DESCRIPTIONS
@@ -41,7 +41,32 @@ CDS_CLIENT_AUTH=off cds-service serve    the service, on loopback, without clien
 """
 
 
+class _Commands(click.Group):
+    """Some commands live in modules that take long to import, which `serve` need not wait for."""
+
+    _ELSEWHERE: ClassVar[Mapping[str, tuple[str, str]]] = {
+        "evaluate": ("cds_service.evaluate_command", "evaluate_command"),
+        "record": ("cds_service.record_commands", "record"),
+        "try": ("cds_service.try_command", "try_command"),
+        "unmapped": ("cds_service.record_commands", "unmapped"),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted({*super().list_commands(ctx), *self._ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now."""
+        if cmd_name not in self._ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, name = self._ELSEWHERE[cmd_name]
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)  # noqa: S101  # a test calls each by its name
+        return command
+
+
 @click.group(
+    cls=_Commands,
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_SETTINGS_HELP,
@@ -150,12 +175,6 @@ def openapi(*, output: Path | None) -> None:
         message = f"{output} cannot be written: {error.strerror}"
         raise SettingsError(message) from None
     click.echo(f"{output} written", err=True)
-
-
-main.add_command(evaluate_command)
-main.add_command(record)
-main.add_command(unmapped)
-main.add_command(try_command)
 
 
 @main.group()

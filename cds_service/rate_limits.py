@@ -12,11 +12,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Callable
-
-import redis
-from limits.storage import RedisStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from typing import TYPE_CHECKING
 
 from cds_service.client_auth.gate import Credentials
 from cds_service.errors import SettingsError, TooManyRequests
@@ -24,14 +20,15 @@ from cds_service.rates import UNLIMITED, Rate
 from cds_service.registered_clients import RegisteredClient
 from cds_service.senders import network_of
 from cds_service.settings import Settings
-from cds_service.store.rest import Rest, StoreDown
+from cds_service.store.rest import StoreDown
+
+if TYPE_CHECKING:
+    from cds_service.shared_rate_counters import SharedCounters
 
 REDIS_DOWN = (
     "Redis does not answer: until it does, each worker counts the calls of a client for itself."
 )
 
-_SECONDS_TO_ANSWER = 0.1
-_PREFIX = "cds:rate"
 _REASON = "rate-limit"
 _MOST_WINDOWS = 50_000
 """In memory; beyond, the oldest are forgotten."""
@@ -67,51 +64,11 @@ class OwnCounters:
             return 0.0
 
 
-class SharedCounters:
-    """In Redis, for all workers and replicas; left alone for a moment after it has failed."""
-
-    def __init__(self, url: str, *, monotonic: Callable[[], float]) -> None:
-        """Connect when first needed. Raises ValueError if this is no URL of a Redis."""
-        self._rest = Rest(monotonic)
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=_SECONDS_TO_ANSWER,
-            socket_connect_timeout=_SECONDS_TO_ANSWER,
-            # One more try: a pooled connection may be one that the server has closed.
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
-        self._storage = RedisStorage(
-            url, connection_pool=self._redis.connection_pool, key_prefix=_PREFIX
-        )
-
-    def count(self, name: str, rate: Rate) -> float:
-        """Do the same as `OwnCounters.count`. Raises StoreDown."""
-        return self._watched(lambda: self._count(name, rate))
-
-    def check(self) -> None:
-        """Raise StoreDown unless Redis answers."""
-        self._watched(self._redis.ping)
-
-    def _count(self, name: str, rate: Rate) -> float:
-        if self._storage.incr(name, rate.seconds) <= rate.calls:
-            return 0.0
-        # The library's own answer is rounded to seconds, and too short by up to half of one.
-        left = int(self._redis.pttl(self._storage.prefixed_key(name)))
-        return max(left, 1) / 1000
-
-    def _watched(self, ask: Callable[[], float]) -> float:
-        with self._rest.watched(_SECONDS_TO_ANSWER):
-            try:
-                return ask()
-            except redis.RedisError as error:
-                raise StoreDown(type(error).__name__) from None
-
-
 class RateLimits:
     """All limits of one process; used by all its threads."""
 
     def __init__(
-        self, usual: Rate, *, shared: SharedCounters | None, monotonic: Callable[[], float]
+        self, usual: Rate, *, shared: "SharedCounters | None", monotonic: Callable[[], float]
     ) -> None:
         """`usual` is for clients whose entry says nothing; `monotonic` is in seconds."""
         self._usual = usual
@@ -178,6 +135,9 @@ def rate_limits_for(settings: Settings, *, monotonic: Callable[[], float]) -> Ra
     url, shared = settings.redis_url, None
     try:
         if url is not None:
+            # The client for Redis is slow to import: only where there is one.
+            from cds_service.shared_rate_counters import SharedCounters  # noqa: PLC0415
+
             shared = SharedCounters(url, monotonic=monotonic)
     except ValueError:
         raise SettingsError("CDS_REDIS_URL: must be redis://, rediss:// or unix://") from None

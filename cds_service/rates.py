@@ -4,8 +4,6 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from limits import parse_many
-
 OFF = "off"
 
 
@@ -24,6 +22,8 @@ def parse_rate(text: str) -> Rate:
     """Return the rate in `text`. Raises ValueError that says what may stand there."""
     if text == OFF:
         return UNLIMITED
+    from limits import parse_many  # noqa: PLC0415 - slow to import, and the usual rate needs none
+
     try:
         (item,) = parse_many(text)
     except ValueError:

@@ -79,10 +79,18 @@ def project_files() -> list[Path]:
     return [path for name in listed.split("\0") if (path := ROOT / name).is_file()]
 
 
+def children(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
 def commands(command: click.Command, name: str) -> Iterator[str]:
     """Yield every command as it is typed, groups opened."""
     if isinstance(command, click.Group):
-        for child, inner in command.commands.items():
+        for child, inner in children(command):
             yield from commands(inner, f"{name} {child}")
     else:
         yield name

@@ -22,9 +22,9 @@ from own_servers import OwnServer, own_postgresql, own_redis
 from served import Served, served
 
 from cds_service.client_auth.gate import check_clients
+from cds_service.client_auth.seen_in_redis import RedisSeenTokens
 from cds_service.client_auth.seen_tokens import (
     SECONDS_KEPT_LONGER,
-    RedisSeenTokens,
     SeenTokens,
     SqlSeenTokens,
     store_for,

@@ -7,27 +7,22 @@ same token exactly one succeeds. Neither keeps a `jti` itself, only its SHA-256.
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
-import redis
 import sqlalchemy as sa
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from cds_service.errors import SettingsError
 from cds_service.settings import Settings
 from cds_service.store.database import AlreadyThere, Database
-from cds_service.store.rest import Rest, StoreDown
+from cds_service.store.rest import StoreDown
 from cds_service.store.tables import SEEN_TOKEN
 
 SECONDS_KEPT_LONGER = 300
 """After a token has ended: clocks of replicas may differ by so much before a replay gets in."""
 
-_SECONDS_TO_ANSWER = 1
 _SECONDS_BETWEEN_PURGES = 300
-_PREFIX = "cds:seen:"
 
 
 class SeenTokens(Protocol):
@@ -47,44 +42,6 @@ class SeenTokens(Protocol):
         """Raise StoreDown unless the store answers."""
 
 
-class RedisSeenTokens:
-    """In Redis, which forgets by itself. It must not evict keys (`maxmemory-policy noeviction`)."""
-
-    kind = "redis"
-
-    def __init__(self, url: str, *, monotonic: Callable[[], float]) -> None:
-        """Connect when first needed. Raises ValueError if this is no URL of a Redis."""
-        self._rest = Rest(monotonic)
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=_SECONDS_TO_ANSWER,
-            socket_connect_timeout=_SECONDS_TO_ANSWER,
-            # One more try: a pooled connection may be one that the server has closed. None after
-            # a time-out: the first try may have counted, and the second would look like a replay.
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
-
-    def is_new(self, client_id: str, jti: str, *, expires_at: int, now: float) -> bool:
-        """Return True the first time."""
-        seconds = expires_at + SECONDS_KEPT_LONGER - now
-        name = f"{_PREFIX}{_digest(client_id)}:{_digest(jti)}"
-        with self._watched():
-            return bool(self._redis.set(name, b"1", nx=True, px=int(seconds * 1000)))
-
-    def check(self) -> None:
-        """Raise StoreDown unless Redis answers."""
-        with self._watched():
-            self._redis.ping()
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        with self._rest.watched(_SECONDS_TO_ANSWER):
-            try:
-                yield
-            except redis.RedisError as error:
-                raise StoreDown(type(error).__name__) from None
-
-
 class SqlSeenTokens:
     """In the database; what has ended is forgotten now and then."""
 
@@ -99,8 +56,8 @@ class SqlSeenTokens:
     def is_new(self, client_id: str, jti: str, *, expires_at: int, now: float) -> bool:
         """Return True the first time."""
         row = {
-            "client": _digest(client_id),
-            "token": _digest(jti),
+            "client": digest(client_id),
+            "token": digest(jti),
             "expires_at": expires_at + SECONDS_KEPT_LONGER,
         }
         try:
@@ -138,12 +95,16 @@ def store_for(
     """
     if settings.redis_url is None:
         return SqlSeenTokens(database, monotonic=monotonic)
+    # The client for Redis is slow to import: only where there is one.
+    from cds_service.client_auth.seen_in_redis import RedisSeenTokens  # noqa: PLC0415
+
     try:
         return RedisSeenTokens(settings.redis_url, monotonic=monotonic)
     except ValueError:
         raise SettingsError("CDS_REDIS_URL: must be redis://, rediss:// or unix://") from None
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return what is kept in place of a client's id or a `jti`."""
     # A lone surrogate, which JSON can spell, is no UTF-8; it must not end in an error.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

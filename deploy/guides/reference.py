@@ -44,6 +44,14 @@ def _settings() -> Iterator[str]:
     yield ""
 
 
+def _children(group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Yield name and command of each command of a group; some are imported now."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        if (command := group.get_command(context, name)) is not None:
+            yield name, command
+
+
 def _commands() -> Iterator[str]:
     yield "## Commands"
     yield ""
@@ -66,7 +74,7 @@ def _commands() -> Iterator[str]:
 
 def _leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
     if isinstance(command, click.Group):
-        for child, inner in sorted(command.commands.items()):
+        for child, inner in _children(command):
             yield from _leaves(inner, f"{name} {child}")
     else:
         yield name, command

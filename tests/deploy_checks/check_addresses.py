@@ -16,7 +16,7 @@ from deploy_files import tool
 from own_nginx import Certificates, free_port
 from own_servers import OwnServer, own_postgresql
 
-from cds_service.client_auth.seen_tokens import RedisSeenTokens
+from cds_service.client_auth.seen_in_redis import RedisSeenTokens
 from cds_service.store.database import Database
 from cds_service.store.rest import StoreDown
 
