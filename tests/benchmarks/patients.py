@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import TypeAlias
+from zlib import crc32
 
 Resource: TypeAlias = dict[str, object]
 
@@ -106,9 +107,13 @@ _DRUGS = (
 _ALLERGIES = (("7980", "Penicillin"), ("10831", "Sulfamethoxazole"), ("2670", "Codeine"))
 
 
-def _coded(number: int, system: str, code: str, words: str) -> dict[str, object]:
-    """Return a CodeableConcept as a large vendor sends it: local coding first, standard second."""
-    local = {"system": f"{_LOCAL}.{number % 9}", "code": str(40_000 + number)}
+def _coded(system: str, code: str, words: str) -> dict[str, object]:
+    """Return a CodeableConcept as a large vendor sends it: local coding first, standard second.
+
+    A vendor has one code of its own for each thing, however often it is measured.
+    """
+    number = crc32(code.encode())
+    local = {"system": f"{_LOCAL}.{number % 9}", "code": str(40_000 + number % 10_000)}
     return {"coding": [local, {"system": system, "code": code, "display": words}], "text": words}
 
 
@@ -190,7 +195,7 @@ class ChartBuilder:
             "clinicalStatus": {"coding": [active]},
             "verificationStatus": {"coding": [confirmed]},
             "category": _category("condition-category", "problem-list-item", "Problem List Item"),
-            "code": _coded(number, _ICD, code, words),
+            "code": _coded(_ICD, code, words),
             "encounter": self._visit(),
             "onsetDateTime": onset,
             "recordedDate": onset,
@@ -208,7 +213,7 @@ class ChartBuilder:
             **self._of("Observation", number),
             "status": "final",
             "category": _category("observation-category", "laboratory", "Laboratory"),
-            "code": _coded(number, _LOINC, code, words),
+            "code": _coded(_LOINC, code, words),
             "encounter": self._visit(),
             "effectiveDateTime": moment,
             "issued": moment,
@@ -233,7 +238,7 @@ class ChartBuilder:
             "status": "available",
             "started": f"{self._exam_day(number)}T10:15:00Z",
             "modality": [{"system": dicom, "code": modality}],
-            "procedureCode": [_coded(number, _CPT, code, words)],
+            "procedureCode": [_coded(_CPT, code, words)],
             "description": words,
             "numberOfSeries": len(series),
             "series": series,
@@ -246,7 +251,7 @@ class ChartBuilder:
             **self._of("DiagnosticReport", number),
             "status": "final",
             "category": _category("v2-0074", "RAD", "Radiology"),
-            "code": _coded(number, _CPT, code, words),
+            "code": _coded(_CPT, code, words),
             "encounter": self._visit(),
             "effectiveDateTime": moment,
             "issued": moment,
@@ -270,7 +275,7 @@ class ChartBuilder:
         return {
             **self._of("Procedure", number),
             "status": "completed",
-            "code": _coded(number, _CPT, code, words),
+            "code": _coded(_CPT, code, words),
             "encounter": self._visit(),
             "performedDateTime": self.day(1_500, 1_600) if is_therapy else self.day(200, 3_000),
             "performer": [{"actor": self._doctor()}],
@@ -283,7 +288,7 @@ class ChartBuilder:
             "status": "completed",
             "intent": "order",
             "category": [{"coding": [{"system": _SNOMED, "code": "108252007"}], "text": "Lab"}],
-            "code": _coded(number, _CPT, code, words),
+            "code": _coded(_CPT, code, words),
             "encounter": self._visit(),
             "authoredOn": f"{self.day(200, 2_000)}T09:00:00Z",
             "requester": self._doctor(),
@@ -296,7 +301,7 @@ class ChartBuilder:
             **self._of("MedicationRequest", number),
             "status": "active",
             "intent": "order",
-            "medicationCodeableConcept": _coded(number, rxnorm, code, words),
+            "medicationCodeableConcept": _coded(rxnorm, code, words),
             "encounter": self._visit(),
             "authoredOn": self.day(100, 1_500),
             "requester": self._doctor(),
@@ -312,7 +317,7 @@ class ChartBuilder:
             "clinicalStatus": {"coding": [active]},
             "type": "allergy",
             "category": ["medication"],
-            "code": _coded(number, rxnorm, code, words),
+            "code": _coded(rxnorm, code, words),
             "recordedDate": self.day(500, 4_000),
             "reaction": [{"manifestation": [{"text": "Hives"}], "severity": "mild"}],
         }
