@@ -12,14 +12,24 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import site_servers
-from ehr import CANARY, SERVICE, Answer, Ehr, Key, Load, shakes_hands
+from ehr import CANARY, SERVICE, Ehr, Key, Load, shakes_hands
 from pages import Block, blocks
+from seen import (
+    Differs,
+    call,
+    expect,
+    hold,
+    readiness,
+    wait_for_answer,
+    wait_until,
+    wait_until_all_say,
+    wait_until_ready,
+)
 
 PUBLIC_URL = "https://cds.example/cds/lumbar"
 SETTINGS = Path("/etc/lumbar-mri-cds")
@@ -28,12 +38,6 @@ REPLICAS = (8001, 8002)
 ISSUER = "https://ehr.example/rehearsal"
 DAYS_OF_PAIN = 50
 """More than six weeks, less than eight."""
-_CALLS_IN_A_ROW = 30
-"""Enough that each of four workers has had some, but for one chance in a thousand."""
-
-
-class Differs(Exception):
-    """Something is not as it should be."""
 
 
 class Rehearsal:
@@ -337,65 +341,6 @@ def register(*keys: Key) -> None:
     (SETTINGS / "site.yaml").write_text(json.dumps({"clients": [client]}), "utf-8")
 
 
-def call(ehr: Ehr, days: int) -> Answer:
-    """Call, and insist on an answer."""
-    answer = ehr.call(days)
-    expect(200, answer.status, f"status of a call ({answer.body or answer.fault})")
-    return answer
-
-
-def wait_for_answer(
-    ehr: Ehr, is_it: Callable[[Answer], bool], *, within: float
-) -> tuple[float, Answer]:
-    """Call until an answer is the one; return after how many seconds, and the answer."""
-    began = time.monotonic()
-    while True:
-        answer = call(ehr, 10)
-        seconds = time.monotonic() - began
-        if is_it(answer):
-            return seconds, answer
-        hold(seconds < within, f"the answer changes within {within} s")
-
-
-def wait_until_all_say(status: int, ehr: Ehr) -> None:
-    """Wait until every worker has read the site file again: many calls in a row, one answer."""
-    in_a_row = 0
-
-    def is_so() -> bool:
-        nonlocal in_a_row
-        in_a_row = in_a_row + 1 if ehr.call(10).status == status else 0
-        return in_a_row == _CALLS_IN_A_ROW
-
-    wait_until(is_so, 60)
-
-
-def readiness(port: int) -> dict[str, dict[str, str]]:
-    """Return the body of /health/ready of one replica."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as answer:
-        return json.load(answer)  # type: ignore[no-any-return]
-
-
-def wait_until_ready(port: int) -> None:
-    """Wait until a replica is back."""
-
-    def is_ready() -> bool:
-        try:
-            return bool(readiness(port))
-        except OSError:
-            return False
-
-    wait_until(is_ready, 30)
-
-
-def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
-    """Wait, and raise Differs when it does not come."""
-    end = time.monotonic() + seconds
-    while not is_so():
-        if time.monotonic() > end:
-            raise Differs(f"not within {seconds:g} s")
-        time.sleep(0.1)
-
-
 def trust(ca: Path) -> None:
     """Let curl know the CA of the site."""
     with Path("/etc/ssl/certs/ca-certificates.crt").open("ab") as bundle:
@@ -413,18 +358,6 @@ def show_logs() -> None:
     for log in sorted([*Path("/var/log/units").glob("*"), *Path("/var/log/nginx").glob("*")]):
         lines = log.read_text("utf-8", errors="replace").splitlines()[-5:]
         print(f"\n--- {log}", *(line[:300] for line in lines), sep="\n", file=sys.stderr)
-
-
-def hold(is_so: bool, what: str) -> None:  # noqa: FBT001  # a statement
-    """Raise Differs if something does not hold."""
-    if not is_so:
-        raise Differs(f"does not hold: {what}")
-
-
-def expect(expected: object, actual: object, what: str) -> None:
-    """Raise Differs, in a sentence, if `actual` is not what was expected."""
-    if expected != actual:
-        raise Differs(f"{what}: expected {expected!r}, got {actual!r}")
 
 
 if __name__ == "__main__":
