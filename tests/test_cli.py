@@ -117,14 +117,14 @@ def test_bad_input_gets_one_line_on_stderr_and_exit_code_2(text: str, says: str)
 
 
 def test_an_unknown_setting_stops_everything_and_is_named() -> None:
-    answer = _run("serve", CDS_CLIENT_AUHT="off")
+    answer = _run("serve", "--port", "0", CDS_CLIENT_AUHT="off")
 
     assert answer.exit_code == 2
     assert "CDS_CLIENT_AUHT: no such setting; did you mean CDS_CLIENT_AUTH?" in answer.stderr
 
 
 def test_knowledge_that_is_not_approved_is_refused_where_the_site_asks_for_approval() -> None:
-    answer = _run("serve", CDS_REQUIRE_APPROVAL="true")
+    answer = _run("serve", "--port", "0", CDS_REQUIRE_APPROVAL="true")
 
     assert answer.exit_code == 2
     assert "is in state reference" in answer.stderr
