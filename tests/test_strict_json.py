@@ -121,6 +121,22 @@ def test_twenty_thousand_entries_are_read_and_one_more_is_too_large() -> None:
         strict_json.loads(b'{"entry":[' + b",".join([*entries, b"{}"]) + b"]}")
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        pytest.param((b"[[[", b"]]]"), id="arrays"),
+        pytest.param((b'{"a":[{"b":[{"c":', b"}]}]}"), id="entries of entries"),
+        pytest.param((b'[{"long":"' + b"x" * 50_000 + b'"},', b"]"), id="beside a long text"),
+    ],
+)
+def test_an_array_that_is_too_long_is_found_wherever_it_stands(around: tuple[bytes, bytes]) -> None:
+    before, after = around
+    with pytest.raises(TooLarge, match="20000 entries"):
+        strict_json.loads(before + b"[" + b",".join([b"0"] * 20_001) + b"]" + after)
+
+    assert strict_json.loads(before + b"[" + b",".join([b"0"] * 20_000) + b"]" + after)
+
+
 def test_no_message_repeats_the_body() -> None:
     """R-CALL-14."""
     bodies = [b'{"Janet": Doe}', b'{"Janet": 1, "Janet": 2}', b"Janet", b'{"a": "Janet\xff"}']
