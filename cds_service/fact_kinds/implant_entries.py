@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 
 from cds_service.fact_kinds.conditions import has_code
 from cds_service.fhir_dates import DateInterval
@@ -48,18 +47,6 @@ class ImplantClass:
         if self.codes and has_code(concept, self.codes):
             return True
         return any(self.pattern.search(text) for text in (*concept.words, *texts))
-
-
-def names_a_class(classes: tuple[ImplantClass, ...], text: str) -> bool:
-    """Tell whether a text holds a word of any class; most texts of a chart hold none."""
-    words = tuple(word for each in classes for word in each.words)
-    return bool(words) and _any_of(words).search(text) is not None
-
-
-@cache
-def _any_of(words: tuple[str, ...]) -> re.Pattern[str]:
-    """Words of a knowledge folder; nothing of a patient is kept."""
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})s?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

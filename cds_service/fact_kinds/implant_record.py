@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from cds_service.card_text import clean
 from cds_service.fact_kinds.conditions import has_code, is_cancelled
 from cds_service.fact_kinds.evidence import on_day, order_evidence, words_of
-from cds_service.fact_kinds.implant_entries import Implant, ImplantClass, Removal, names_a_class
+from cds_service.fact_kinds.implant_entries import Implant, ImplantClass, Removal
 from cds_service.fact_kinds.reading import ReadingContext
 from cds_service.fhir import year_in
 from cds_service.fhir_dates import DateInterval
@@ -225,7 +225,7 @@ class _Reader:
     def _may_name(self, text: str) -> bool:
         """Whether any class or pattern finds something: most texts of a chart name no implant."""
         return (
-            names_a_class(self.classes, text[:LONGEST_TEXT])
+            any(c.pattern.search(text[:LONGEST_TEXT]) for c in self.classes)
             or self.context.terminology.in_words(text, self.set_id) is not None
         )
 
