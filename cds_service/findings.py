@@ -78,7 +78,7 @@ def any_of(findings: Iterable[Finding]) -> Finding:
     Not Kleene's "or": one explicit negation answers the question when nothing says yes,
     because each member reads the same fact from a different place.
     """
-    # Most readings say nothing at all, and one that speaks alone need not be merged.
+    # Most readings say nothing at all.
     speaking = [f for f in findings if f.value is not None or f.evidence]
     if not speaking:
         return UNKNOWN
